@@ -1,0 +1,58 @@
+// Chunk identity: a SHA-256 chain over length-framed fields, the same in every process and language.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "chunk/kv_geometry.h"
+#include "contract/result.h"
+
+namespace shadowserve {
+
+using ChunkKey = std::array<std::byte, 32>;
+
+/// Everything besides the tokens that decides what bytes a chunk holds. Two engines share records exactly
+/// when all of it is equal.
+struct KeySpace {
+  std::string model_fingerprint;  ///< of the weights and everything that changes their KV (see control/)
+  std::string profile;            ///< codec profile by name, with its calibration where it has one
+  std::string tenant_salt;        ///< secret or empty; separates tenants and keys the seal
+  uint32_t shard = 0;             ///< tensor-parallel rank
+  uint32_t shard_count = 1;
+  KvGeometry geometry;
+};
+
+/// The parent of the first chunk: SHA-256 over every field of the key space (docs/formats/chunk-key.md).
+ChunkKey root_key(const KeySpace& space);
+
+/// Key of the chunk that follows `parent`. `tokens` has chunk_tokens ids; `extra` binds whatever else decides
+/// these tokens' KV (multimodal hashes, LoRA name, per-request cache salt), empty for plain text.
+ChunkKey next_chunk_key(const ChunkKey& parent, std::span<const uint32_t> tokens,
+                        std::span<const std::byte> extra = {});
+
+/// Key of the seal (chunk/record.h) of this key space. Derived from the tenant salt: without the salt nobody
+/// can forge a record; with an empty salt the seal only detects damage.
+ChunkKey seal_key(const KeySpace& space);
+
+/// 64 lower-case hexadecimal digits.
+std::string to_hex(const ChunkKey& key);
+/// kConfig unless `hex` is 64 hexadecimal digits.
+Result<ChunkKey> key_from_hex(std::string_view hex);
+
+/// What a record is stored under: "ss1:<64 hex digits>:<part>". Fixed capacity, no allocation.
+class StoreKey {
+ public:
+  StoreKey() = default;
+  StoreKey(const ChunkKey& key, uint32_t part);
+  std::string_view view() const { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 88> text_{};
+  size_t size_ = 0;
+};
+
+}  // namespace shadowserve

@@ -1,0 +1,42 @@
+// Codec profiles: which quantizer, alphabet and coder each plane gets, chosen by name.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "chunk/record.h"
+
+namespace shadowserve {
+
+enum class ProfileId : uint8_t { kRaw, kInt8, kKv4, kCacheGen };
+
+/// What a profile does with one plane.
+struct PlaneRecipe {
+  QuantizerId quantizer = QuantizerId::kRaw;
+  uint8_t levels = 0;
+  uint16_t group_tokens = 0;  ///< kChannelAsym
+  uint16_t group_heads = 0;   ///< kTokenSym; 0 = all heads share one scale
+  PackingId packing = PackingId::kElements;
+  CoderId coder = CoderId::kNone;
+};
+
+/// `raw`: elements, lossless. `int8`: per token and head, 255 levels. `kv4`: K 16 levels per channel in groups
+/// of 128 tokens, V 15 levels per token and head. `cachegen`: the public code's bins, per token over all heads
+/// (K 32 bins in layers 0-9 then 16, V 32 in layers 0-1 then 16; `m = bins/2 - 1`, 2m + 1 levels).
+struct Profile {
+  ProfileId id = ProfileId::kKv4;
+  std::optional<CoderId> coder;  ///< forced coder; else the profile's own choice
+
+  std::string_view name() const;
+  PlaneRecipe recipe(const KvGeometry& geometry, uint32_t plane) const;
+};
+
+/// "raw", "int8", "kv4", "cachegen", each optionally with a coder: "kv4+deflate", "raw+zstd", "kv4+packed"
+/// (packed = nibbles without a coder), "kv4+none". kConfig for anything else.
+Result<Profile> profile_from_name(std::string_view name);
+/// Every accepted base name, for messages.
+std::span<const std::string_view> profile_names();
+
+}  // namespace shadowserve

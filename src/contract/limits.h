@@ -1,0 +1,43 @@
+// Every limit of the system with the reason for its value.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace shadowserve {
+
+/// A stored value never exceeds this: Redis collapses from 2.5 GB/s to 0.1-1 GB/s at 8 MiB values, and
+/// BlueField-class inflate engines take buffers of at most 2 MiB.
+inline constexpr size_t kRecordBytesMax = 2u << 20;
+
+/// Room kept for header, frame table and scales, so that even incompressible values fit kRecordBytesMax.
+inline constexpr size_t kRecordOverheadMax = 128u << 10;
+
+/// Values (uncompressed, canonical layout) of one record.
+inline constexpr size_t kPartValueBytesMax = kRecordBytesMax - kRecordOverheadMax;
+
+/// A frame's uncompressed bytes: small enough to stay in a core's L2 while it is decoded.
+inline constexpr size_t kFrameBytesMax = 256u << 10;
+
+/// Frames of one record: bounds the frame table. A part never has more planes than this.
+inline constexpr uint32_t kFramesPerRecordMax = 128;
+
+/// Tokens of a chunk; keys are chained at this granularity (LMCache and CacheGen use 256 as well).
+inline constexpr uint32_t kChunkTokensDefault = 256;
+inline constexpr uint32_t kChunkTokensMax = 4096;
+
+/// Models: generous bounds that keep every product below 2^32.
+inline constexpr uint32_t kLayersMax = 1024;
+inline constexpr uint32_t kKvHeadsMax = 1024;
+inline constexpr uint32_t kHeadDimMax = 1024;
+
+/// Engines (links) one data plane serves: a fixed table, nothing is allocated when one attaches.
+inline constexpr uint32_t kSessionsMax = 16;
+
+/// Entries of a link ring; with 1,024 entries a 32k-token prefix of an 8B model is queued in one go.
+inline constexpr uint32_t kLinkRingEntries = 1024;
+
+/// Bytes kept free after every slot region, so that vector code may read and write whole registers.
+inline constexpr size_t kRegionSlack = 64;
+
+}  // namespace shadowserve

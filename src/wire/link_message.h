@@ -1,0 +1,81 @@
+// Everything that crosses between the control plane and the data plane: handshake messages and ring entries.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "chunk/chunk_key.h"
+#include "chunk/kv_geometry.h"
+#include "contract/error.h"
+#include "memory/spsc_ring.h"
+
+namespace shadowserve {
+
+inline constexpr uint32_t kLinkMagic = 0x4b4c5353;  // "SSLK"
+inline constexpr uint16_t kLinkVersion = 1;
+
+/// First message on the Unix socket (SOCK_SEQPACKET), client to plane. Ancillary data: one descriptor, the
+/// client's sealed staging memfd, when staging_bytes > 0.
+struct LinkHello {
+  uint32_t magic = kLinkMagic;
+  uint16_t version = kLinkVersion;
+  uint16_t reserved = 0;
+  KvGeometry geometry;
+  char profile[24] = {};       ///< codec profile by name, NUL padded
+  uint8_t seal_kind = 1;       ///< SealKind
+  uint8_t reserved2[7] = {};
+  std::byte seal_key[32] = {};
+  uint64_t staging_bytes = 0;  ///< 0: a link for lookups only
+  char client_name[64] = {};   ///< for stats and logs: "vllm worker 0, pid 4711"
+};
+
+/// The plane's answer. On success ancillary data: three descriptors - the memfd with both rings (requests at
+/// offset 0, replies at replies_offset), the plane's doorbell (eventfd), the client's doorbell (eventfd).
+/// From then on the socket only tells, by closing, that a side is gone. A closed socket means the peer's
+/// process no longer runs any thread: nothing of it can still write to shared memory.
+struct LinkWelcome {
+  uint32_t magic = kLinkMagic;
+  uint16_t version = kLinkVersion;
+  uint8_t error = 0;  ///< Error; `text` says why
+  uint8_t reserved = 0;
+  uint32_t ring_entries = 0;
+  uint32_t session = 0;
+  uint64_t replies_offset = 0;
+  char text[192] = {};
+};
+
+enum class LinkOp : uint8_t {
+  kLookup = 1,  ///< does part 0 of this chunk exist? Parts are saved last to first, so part 0 stands for all
+  kFetch = 2,   ///< record -> canonical values at staging_offset
+  kSave = 3,    ///< canonical values at staging_offset -> record
+};
+
+/// Client to plane, one cache line and a half. The plane answers every request with exactly one LinkReply.
+struct LinkRequest {
+  uint64_t ticket = 0;  ///< the client's; returned in the reply
+  LinkOp op = LinkOp::kLookup;
+  uint8_t reserved[3] = {};
+  uint32_t part = 0;
+  ChunkKey key{};
+  uint64_t staging_offset = 0;  ///< the part's value_bytes() start here; owned by the plane until the reply
+  uint64_t deadline_ns = 0;     ///< absolute, CLOCK_MONOTONIC
+};
+static_assert(sizeof(LinkRequest) == 64);
+
+struct LinkReply {
+  uint64_t ticket = 0;
+  LinkOp op = LinkOp::kLookup;
+  uint8_t error = 0;  ///< Error; 0 = done (lookup: it exists)
+  uint8_t reserved[2] = {};
+  uint32_t wire_bytes = 0;   ///< size of the record received or sent
+  uint32_t value_bytes = 0;  ///< bytes delivered or collected
+  uint32_t queued_us = 0;    ///< waiting for a slot
+  uint32_t store_us = 0;     ///< receive or send
+  uint32_t work_us = 0;      ///< codec and copy
+};
+static_assert(sizeof(LinkReply) == 32);
+
+using RequestRing = SpscRing<LinkRequest>;
+using ReplyRing = SpscRing<LinkReply>;
+
+}  // namespace shadowserve
