@@ -1,0 +1,130 @@
+// Checks what peers ask before any of it is believed, and gives it slots.
+#include "plane/admit_stage.h"
+
+#include <algorithm>
+
+namespace shadowserve {
+namespace {
+
+constexpr uint32_t kRequestsPerTurn = 64;
+// A peer's deadline is a wish: nothing stays in the plane longer than this.
+constexpr uint64_t kDeadlineMaxNs = 60'000 * kNsPerMs;
+
+}  // namespace
+
+AdmitStage::AdmitStage(const Clock& clock, SlotPool& pool, std::span<Session> sessions, LookupStage& lookups,
+                       Funnels& funnels, Pipe& to_receive, std::span<Pipe* const> to_collect)
+    : clock_(clock),
+      pool_(pool),
+      sessions_(sessions),
+      lookups_(lookups),
+      funnels_(funnels),
+      to_receive_(to_receive),
+      to_collect_(to_collect) {}
+
+uint32_t AdmitStage::step(uint64_t now_ns) {
+  uint32_t moved = 0;
+  uint32_t waiting = 0;
+  for (size_t i = 0; i < sessions_.size(); ++i) {
+    Session& session = sessions_[(next_session_ + i) % sessions_.size()];
+    const Session::State state = session.state();
+    if (state == Session::kDraining) let_go(session);
+    if (state != Session::kActive) continue;
+    moved += drain_ring(session, now_ns);
+    moved += fill_slots(session, session.waiting_fetches(), /*saving=*/false, now_ns);
+    moved += fill_slots(session, session.waiting_saves(), /*saving=*/true, now_ns);
+    waiting += session.waiting_fetches().size() + session.waiting_saves().size();
+  }
+  next_session_ = (next_session_ + 1) % static_cast<uint32_t>(sessions_.size());
+  waiting_.store(waiting, std::memory_order_relaxed);
+  return moved;
+}
+
+uint32_t AdmitStage::drain_ring(Session& session, uint64_t now_ns) {
+  uint32_t taken = 0;
+  LinkRequest request;
+  while (taken < kRequestsPerTurn && lookups_.has_room() && !session.waiting_fetches().full() &&
+         !session.waiting_saves().full() && session.requests().pop(request)) {
+    ++taken;
+    request.deadline_ns = std::min(request.deadline_ns, now_ns + kDeadlineMaxNs);
+    if (request.op == LinkOp::kLookup) {
+      lookups_.submit(session, request, now_ns);
+      continue;
+    }
+    const bool known = request.op == LinkOp::kFetch || request.op == LinkOp::kSave;
+    const KvGeometry& geometry = session.geometry();
+    if (!known || request.part >= geometry.parts() ||
+        !session.fits(request.staging_offset, part_shape(geometry, request.part).value_bytes())) {
+      refuse(session, request, Error::kConfig);
+      continue;
+    }
+    const bool saving = request.op == LinkOp::kSave;
+    (saving ? funnels_.save : funnels_.fetch).asked.add(1);
+    session.work_began();
+    (saving ? session.waiting_saves() : session.waiting_fetches()).push({request, now_ns});
+  }
+  return taken;
+}
+
+uint32_t AdmitStage::fill_slots(Session& session, RequestQueue& waiting, bool saving, uint64_t now_ns) {
+  // One slot a turn: sessions share the slots evenly while they are scarce.
+  if (waiting.empty()) return 0;
+  const RequestQueue::Waiting& next = waiting.front();
+  if (now_ns >= next.request.deadline_ns) {
+    (saving ? funnels_.save : funnels_.fetch).end(Error::kDeadline);
+    refuse(session, next.request, Error::kDeadline);
+    session.work_ended();
+    waiting.pop();
+    return 1;
+  }
+  Slot* slot = pool_.take(saving);
+  if (slot == nullptr) return 0;
+  slot->session = &session;
+  slot->request = next.request;
+  slot->shape = part_shape(session.geometry(), next.request.part);
+  slot->arrived_ns = next.arrived_ns;
+  slot->admitted_ns = slot->queued_ns = now_ns;
+  waiting.pop();
+  counters_.slots.add(1);
+  counters_.wait_ns.add(now_ns - slot->arrived_ns);
+  (saving ? *to_collect_[slot->index % to_collect_.size()] : to_receive_).push(*slot);
+  return 1;
+}
+
+void AdmitStage::let_go(Session& session) {
+  for (RequestQueue* waiting : {&session.waiting_fetches(), &session.waiting_saves()}) {
+    Funnel& funnel = waiting == &session.waiting_saves() ? funnels_.save : funnels_.fetch;
+    for (; !waiting->empty(); waiting->pop()) {
+      funnel.end(Error::kCancelled);
+      session.work_ended();
+    }
+  }
+  if (session.in_flight() == 0) session.drained();
+}
+
+void AdmitStage::refuse(Session& session, const LinkRequest& request, Error error) {
+  counters_.failed.add(1);
+  LinkReply reply;
+  reply.ticket = request.ticket;
+  reply.op = request.op;
+  reply.error = static_cast<uint8_t>(error);
+  if (!session.reply(reply)) session.leave();
+}
+
+bool AdmitStage::prepare_sleep() {
+  bool may_sleep = true;
+  for (Session& session : sessions_) {
+    if (session.state() == Session::kDraining) may_sleep = false;
+    if (session.state() != Session::kActive) continue;
+    if (!session.requests().prepare_sleep()) may_sleep = false;
+  }
+  return may_sleep;
+}
+
+void AdmitStage::end_sleep() {
+  for (Session& session : sessions_) {
+    if (session.state() == Session::kActive) session.requests().end_sleep();
+  }
+}
+
+}  // namespace shadowserve

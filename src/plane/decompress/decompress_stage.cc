@@ -1,0 +1,51 @@
+// Opens the record (every check of hostile bytes happens there), then feeds the engine frame by frame.
+#include "plane/decompress/decompress_stage.h"
+
+#include "plane/session.h"
+
+namespace shadowserve {
+
+void DecompressStage::begin(Slot& slot) {
+  const auto opened = open_record(slot.record.first(slot.record_bytes), slot.shape, slot.request.key,
+                                  slot.session->seal(), slot.view);
+  if (!opened) {
+    finish(slot, opened.error());
+    return;
+  }
+  slot_ = &slot;
+  submitted_ = finished_ = 0;
+  error_ = Error::kNone;
+  submit_frame();
+}
+
+// One frame a step: a software engine works inside submit(), and the stages that share this thread - receiving
+// first of all - must not wait longer than a frame takes.
+void DecompressStage::submit_frame() {
+  const RecordView::Frame& frame = slot_->view.frame(submitted_);
+  const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
+  const auto accepted = engine_.submit({frame.entry.coder, frame.coded, symbols, slot_->index});
+  if (!accepted) return;  // the engine's queue is full: its completions make room
+  ++submitted_;
+  counters_.bytes_in.add(frame.coded.size());
+  counters_.bytes_out.add(symbols.size());
+}
+
+uint32_t DecompressStage::poll_work() {
+  if (slot_ == nullptr) return 0;
+  InflateDone done[16];
+  const size_t count = engine_.poll(done);
+  for (size_t i = 0; i < count; ++i) {
+    ++finished_;
+    if (done[i].error != Error::kNone) error_ = done[i].error;
+  }
+  const bool more = submitted_ < slot_->view.frame_count() && error_ == Error::kNone;
+  if (more) submit_frame();
+  if (!more && finished_ == submitted_) {
+    Slot& slot = *slot_;
+    slot_ = nullptr;
+    finish(slot, error_);
+  }
+  return static_cast<uint32_t>(count) + (more ? 1 : 0);
+}
+
+}  // namespace shadowserve

@@ -1,0 +1,76 @@
+// A lane: the compute stages of both directions with engines of their own, on one thread, sharing nothing.
+#pragma once
+
+#include "codec/codec.h"
+#include "plane/collect/collect_stage.h"
+#include "plane/compress/compress_stage.h"
+#include "plane/decompress/decompress_stage.h"
+#include "plane/deliver/deliver_stage.h"
+#include "plane/dequantize/dequantize_stage.h"
+#include "plane/quantize/quantize_stage.h"
+#include "plane/stage_loop.h"
+#include "world/copy_engine.h"
+
+namespace shadowserve {
+
+/// A slot passes through one lane only, so what one stage wrote is still in this core's cache for the next.
+/// The pipes below enter the lane; between its stages they stay on its thread.
+class Lane {
+ public:
+  Lane(SlotPool& pool, const Clock& clock, StageLoop& loop)
+      : to_decompress(pool.size(), loop.doorbell()),
+        to_collect(pool.size(), loop.doorbell()),
+        to_dequantize_(pool.size(), loop.doorbell()),
+        to_deliver_(pool.size(), loop.doorbell()),
+        to_quantize_(pool.size(), loop.doorbell()),
+        to_compress_(pool.size(), loop.doorbell()),
+        inflate_(workspace_),
+        decompress_(pool, clock, inflate_),
+        dequantize_(pool, clock),
+        deliver_(pool, clock, deliver_engine_),
+        collect_(pool, clock, collect_engine_),
+        quantize_(pool, clock),
+        compress_(pool, clock, workspace_) {
+    decompress_.add_input(to_decompress);
+    decompress_.add_output(to_dequantize_);
+    dequantize_.add_input(to_dequantize_);
+    dequantize_.add_output(to_deliver_);
+    deliver_.add_input(to_deliver_);
+    collect_.add_input(to_collect);
+    collect_.add_output(to_quantize_);
+    quantize_.add_input(to_quantize_);
+    quantize_.add_output(to_compress_);
+    compress_.add_input(to_compress_);
+    // Last stages first: finishing what is warm in the cache comes before starting something new.
+    for (Stage* stage : {static_cast<Stage*>(&deliver_), static_cast<Stage*>(&dequantize_),
+                         static_cast<Stage*>(&decompress_), static_cast<Stage*>(&compress_),
+                         static_cast<Stage*>(&quantize_), static_cast<Stage*>(&collect_)}) {
+      loop.add(*stage);
+    }
+  }
+  Lane(const Lane&) = delete;
+  Lane& operator=(const Lane&) = delete;
+
+  Pipe to_decompress;
+  Pipe to_collect;
+  SlotStage& last_of_fetch() { return deliver_; }
+  SlotStage& last_of_save() { return compress_; }
+
+ private:
+  Pipe to_dequantize_;
+  Pipe to_deliver_;
+  Pipe to_quantize_;
+  Pipe to_compress_;
+  CoderWorkspace workspace_;
+  HostInflateEngine inflate_;
+  HostCopyEngine deliver_engine_;
+  HostCopyEngine collect_engine_;
+  DecompressStage decompress_;
+  DequantizeStage dequantize_;
+  DeliverStage deliver_;
+  CollectStage collect_;
+  QuantizeStage quantize_;
+  CompressStage compress_;
+};
+
+}  // namespace shadowserve

@@ -1,0 +1,69 @@
+// The pipeline: all stages wired together over a store, on as many loops as there are cores.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "plane/admit_stage.h"
+#include "plane/lane.h"
+#include "plane/lookup_stage.h"
+#include "plane/receive/receive_stage.h"
+#include "plane/reply_stage.h"
+#include "plane/send/send_stage.h"
+#include "plane/stage_loop.h"
+#include "store/record_store.h"
+
+namespace shadowserve {
+
+struct PipelineOptions {
+  std::vector<int> cores;  ///< empty: one unpinned loop
+  uint32_t fetch_slots = 16;
+  uint32_t save_slots = 6;
+  uint32_t spin_us = 30;
+  bool pin_memory = true;
+};
+
+/// The first loop admits, receives, sends, looks up and replies; with one core it also hosts the only lane, with
+/// n cores there are n - 1 lanes on the others. Can be stepped by hand with a virtual clock (no threads).
+class Pipeline {
+ public:
+  /// Takes all memory. `message` on failure is a sentence for a person.
+  static Result<std::unique_ptr<Pipeline>> create(const PipelineOptions& options, StoreBackend& backend,
+                                                  const Clock& clock, std::span<Session> sessions,
+                                                  std::string& message);
+  ~Pipeline();
+
+  void start();
+  void stop();
+  /// One turn of every loop by hand; returns how many things moved.
+  uint32_t step_once();
+
+  Doorbell& doorbell() { return loops_.front()->doorbell(); }
+  const SlotPool& slots() const { return slots_; }
+  const Funnels& funnels() const { return funnels_; }
+  const std::vector<std::unique_ptr<StageLoop>>& loops() const { return loops_; }
+
+ private:
+  Pipeline(SlotPool slots, const Clock& clock) : slots_(std::move(slots)), clock_(clock) {}
+  void wire(const PipelineOptions& options, std::span<Session> sessions);
+
+  SlotPool slots_;
+  const Clock& clock_;
+  Funnels funnels_;
+  std::unique_ptr<RecordStore> fetch_store_;
+  std::unique_ptr<RecordStore> save_store_;
+  std::unique_ptr<RecordStore> lookup_store_;
+  std::vector<std::unique_ptr<StageLoop>> loops_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::unique_ptr<Pipe>> pipes_;
+  std::vector<Pipe*> to_collect_;
+  std::unique_ptr<LookupStage> lookup_;
+  std::unique_ptr<AdmitStage> admit_;
+  std::unique_ptr<ReceiveStage> receive_;
+  std::unique_ptr<SendStage> send_;
+  std::unique_ptr<ReplyStage> reply_;
+};
+
+}  // namespace shadowserve

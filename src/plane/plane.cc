@@ -1,0 +1,152 @@
+// Start and stop of the data plane, and its stats.
+#include "plane/plane.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sched.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "memory/frozen_heap.h"
+#include "plane/pipeline.h"
+#include "plane/reception.h"
+
+namespace shadowserve {
+namespace {
+
+using nlohmann::json;
+
+json funnel_json(const Funnel& funnel) {
+  json ended = json::object();
+  for (int i = 0; i < kErrorCount; ++i) {
+    const uint64_t count = funnel.ended[i].read();
+    if (i == 0 || count > 0) ended[i == 0 ? "done" : std::string(error_name(static_cast<Error>(i)))] = count;
+  }
+  return {{"asked", funnel.asked.read()},
+          {"ended", ended},
+          {"wire_bytes", funnel.wire_bytes.read()},
+          {"value_bytes", funnel.value_bytes.read()}};
+}
+
+json stage_json(const Stage& stage, const StageLoop& loop) {
+  const StageCounters& counters = stage.counters();
+  return {{"stage", stage.name()},           {"thread", loop.name()},
+          {"queue", stage.queue()},          {"slots", counters.slots.read()},
+          {"failed", counters.failed.read()}, {"bytes_in", counters.bytes_in.read()},
+          {"bytes_out", counters.bytes_out.read()}, {"busy_ns", counters.busy_ns.read()},
+          {"wait_ns", counters.wait_ns.read()}};
+}
+
+/// Everything of the process - also threads that a store library starts later - stays on the reserved cores.
+void keep_to_cores(const std::vector<int>& cores) {
+  if (cores.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) CPU_SET(static_cast<unsigned>(core), &set);
+  sched_setaffinity(0, sizeof(set), &set);
+}
+
+bool check_cores(const std::vector<int>& cores, std::string& message) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof(allowed), &allowed);
+  for (const int core : cores) {
+    if (core >= 0 && core < CPU_SETSIZE && CPU_ISSET(static_cast<unsigned>(core), &allowed)) continue;
+    message = fmt::format("core {} is not available to this process: see `nproc` and `taskset -p $$`", core);
+    return false;
+  }
+  return true;
+}
+
+class HostPlane final : public Plane {
+ public:
+  static Result<std::unique_ptr<Plane>> start(const PlaneOptions& options, std::string& message) {
+    if (!check_cores(options.cores, message)) return fail(Error::kConfig);
+    keep_to_cores(options.cores);
+    auto plane = std::make_unique<HostPlane>();
+    auto backend = open_store(options.store_url, message);
+    if (!backend) return fail(backend.error());
+    plane->backend_ = std::move(*backend);
+    const PipelineOptions pipeline{options.cores, options.fetch_slots, options.save_slots, options.spin_us,
+                                   options.pin_memory};
+    auto created = Pipeline::create(pipeline, *plane->backend_, plane->clock_, plane->sessions_, message);
+    if (!created) return fail(created.error());
+    plane->pipeline_ = std::move(*created);
+    plane->reception_ = std::make_unique<Reception>(plane->sessions_, plane->pipeline_->doorbell(),
+                                                    [raw = plane.get()] { return raw->stats_json(); });
+    if (const auto bound = plane->reception_->listen(options.socket_path, message); !bound) {
+      return fail(bound.error());
+    }
+    plane->options_ = options;
+    plane->started_ns_ = plane->clock_.now_ns();
+    plane->pipeline_->start();
+    return std::unique_ptr<Plane>(std::move(plane));
+  }
+
+  ~HostPlane() override {
+    reception_.reset();
+    if (pipeline_) pipeline_->stop();
+  }
+
+  void serve(int stop_fd) override { reception_->serve(stop_fd); }
+
+  std::string stats_json() const override {
+    json stages = json::array();
+    json threads = json::array();
+    for (const auto& loop : pipeline_->loops()) {
+      threads.push_back({{"thread", loop->name()}, {"core", loop->core()}, {"pinned", loop->pinned()}});
+      for (const Stage* stage : loop->stages()) stages.push_back(stage_json(*stage, *loop));
+    }
+    json sessions = json::array();
+    for (const Session& session : sessions_) {
+      if (session.state() == Session::kActive) sessions.push_back(session.client_name());
+    }
+    const StoreBackend::Usage usage = backend_->usage();
+    const Funnels& funnels = pipeline_->funnels();
+    const json document = {
+        {"version", SHADOWSERVE_VERSION},
+        {"uptime_s", static_cast<double>(clock_.now_ns() - started_ns_) * 1e-9},
+        {"socket", options_.socket_path},
+        {"store",
+         {{"url", backend_->describe()},
+          {"bytes", usage.bytes},
+          {"records", usage.records},
+          {"evicted", usage.evicted},
+          {"limit_bytes", usage.limit_bytes}}},
+        {"threads", threads},
+        {"stages", stages},
+        {"funnels",
+         {{"lookup", funnel_json(funnels.lookup)},
+          {"fetch", funnel_json(funnels.fetch)},
+          {"save", funnel_json(funnels.save)}}},
+        {"sessions", sessions},
+        {"memory", {{"slot_bytes", pipeline_->slots().bytes()}, {"pinned", pipeline_->slots().pinned()}}},
+        {"heap", {{"watched", heap_is_watched()}, {"allocations_after_start", frozen_allocations()}}}};
+    return document.dump() + "\n";
+  }
+
+  std::string describe() const override {
+    return fmt::format("{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path, backend_->describe(),
+                       fmt::join(options_.cores, ","), pipeline_->slots().size(),
+                       pipeline_->slots().bytes() >> 20, pipeline_->slots().pinned() ? ", pinned" : "");
+  }
+
+ private:
+  // Members die in reverse: reception and threads first, sessions and store last.
+  MonotonicClock clock_;
+  PlaneOptions options_;
+  uint64_t started_ns_ = 0;
+  std::array<Session, kSessionsMax> sessions_;
+  std::unique_ptr<StoreBackend> backend_;
+  std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<Reception> reception_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Plane>> Plane::start(const PlaneOptions& options, std::string& message) {
+  return HostPlane::start(options, message);
+}
+
+}  // namespace shadowserve

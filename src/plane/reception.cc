@@ -1,0 +1,203 @@
+// The event loop of the plane's main thread.
+#include "plane/reception.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "wire/unix_socket.h"
+#include "world/clock.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr uint64_t kLinkTag = 1'000'001;
+constexpr uint64_t kStatsTag = 1'000'002;
+constexpr uint64_t kStopTag = 1'000'003;
+constexpr uint64_t kHelloTimeoutNs = 2'000 * kNsPerMs;
+
+uint64_t now_ns() { return MonotonicClock().now_ns(); }
+
+}  // namespace
+
+Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats)
+    : sessions_(sessions),
+      plane_doorbell_(plane_doorbell),
+      stats_(std::move(stats)),
+      epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
+
+Reception::~Reception() {
+  for (Peer& peer : peers_) {
+    if (peer.fd >= 0) close(peer.fd);
+  }
+  for (const int fd : {link_fd_, stats_fd_, epoll_fd_}) {
+    if (fd >= 0) close(fd);
+  }
+  if (link_fd_ >= 0) unlink(socket_path_.c_str());
+  if (stats_fd_ >= 0) unlink((socket_path_ + ".stats").c_str());
+}
+
+void Reception::watch(int fd, uint64_t tag) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  event.data.u64 = tag;
+  epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, fd, &event);
+}
+
+Result<void> Reception::listen(const std::string& socket_path, std::string& message) {
+  socket_path_ = socket_path;
+  const auto link = listen_unix(socket_path, SOCK_SEQPACKET, message);
+  if (!link) return fail(link.error());
+  link_fd_ = *link;
+  const auto stats = listen_unix(socket_path + ".stats", SOCK_STREAM, message);
+  if (!stats) return fail(stats.error());
+  stats_fd_ = *stats;
+  watch(link_fd_, kLinkTag);
+  watch(stats_fd_, kStatsTag);
+  return {};
+}
+
+void Reception::serve(int stop_fd) {
+  watch(stop_fd, kStopTag);
+  for (;;) {
+    const bool draining = close_drained();
+    epoll_event events[16];
+    const int count = epoll_wait(epoll_fd_, events, 16, draining ? 5 : 500);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t tag = events[i].data.u64;
+      if (tag == kStopTag) return;
+      if (tag == kLinkTag) {
+        accept_peer();
+      } else if (tag == kStatsTag) {
+        serve_stats();
+      } else if (tag < peers_.size() && peers_[tag].fd >= 0) {
+        hear(peers_[tag]);
+      }
+    }
+    for (Peer& peer : peers_) {
+      const bool silent = peer.fd >= 0 && peer.session == nullptr && now_ns() > peer.hello_by_ns;
+      // The plane's threads give up on a peer whose reply ring overflows: show it the door.
+      const bool given_up = peer.session != nullptr && peer.session->state() != Session::kActive;
+      if (silent || given_up) part(peer);
+    }
+  }
+}
+
+void Reception::accept_peer() {
+  const int fd = accept4(link_fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  if (!peer_may_attach(fd)) {
+    spdlog::warn("refused a process of another user");
+    close(fd);
+    return;
+  }
+  for (size_t i = 0; i < peers_.size(); ++i) {
+    if (peers_[i].fd >= 0) continue;
+    peers_[i] = {fd, nullptr, now_ns() + kHelloTimeoutNs};
+    watch(fd, i);
+    return;
+  }
+  close(fd);
+}
+
+void Reception::hear(Peer& peer) {
+  LinkHello hello;
+  int staging_fd = -1;
+  const ssize_t got = receive_with_fd(peer.fd, &hello, sizeof(hello), staging_fd);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  // After the hello nothing is ever sent: whatever arrives on an attached link ends it, silence is the rule.
+  if (got <= 0 || peer.session != nullptr) {
+    if (staging_fd >= 0) close(staging_fd);
+    part(peer);
+    return;
+  }
+  const bool known = got == sizeof(hello) && hello.magic == kLinkMagic && hello.version == kLinkVersion;
+  const bool complete = known && (staging_fd >= 0) == (hello.staging_bytes > 0);
+  if (complete) {
+    greet(peer, hello, staging_fd);
+    return;
+  }
+  if (staging_fd >= 0) close(staging_fd);
+  LinkWelcome refusal;
+  refusal.error = static_cast<uint8_t>(Error::kConfig);
+  std::snprintf(refusal.text, sizeof(refusal.text), "this data plane speaks link version %u", kLinkVersion);
+  send(peer.fd, &refusal, sizeof(refusal), MSG_NOSIGNAL);
+  part(peer);
+}
+
+void Reception::greet(Peer& peer, const LinkHello& hello, int staging_fd) {
+  LinkWelcome welcome;
+  std::string message;
+  Session* session = nullptr;
+  for (Session& row : sessions_) {
+    if (row.state() == Session::kFree) session = &row;
+  }
+  Result<void> opened = fail(Error::kNoCapacity);
+  if (session != nullptr) {
+    opened = session->open(hello, staging_fd, kLinkRingEntries, message);
+  } else {
+    message = "all sessions of this data plane are taken";
+    if (staging_fd >= 0) close(staging_fd);
+  }
+  if (!opened) {
+    welcome.error = static_cast<uint8_t>(opened.error());
+    std::snprintf(welcome.text, sizeof(welcome.text), "%s", message.c_str());
+    send(peer.fd, &welcome, sizeof(welcome), MSG_NOSIGNAL);
+    spdlog::warn("refused an engine: {}", message);
+    part(peer);
+    return;
+  }
+  peer.session = session;
+  welcome.ring_entries = session->ring_entries();
+  welcome.session = static_cast<uint32_t>(session - sessions_.data());
+  welcome.replies_offset = session->replies_offset();
+  const int fds[3] = {session->rings().fd(), plane_doorbell_.fd(), session->client_doorbell()};
+  if (!send_with_fds(peer.fd, &welcome, sizeof(welcome), fds)) {
+    part(peer);
+    return;
+  }
+  // A loop that was asleep announced that to the sessions it knew: let it look at the new one.
+  plane_doorbell_.ring();
+  spdlog::info("attached {} ({} layers x {} heads x {}, {} tokens a chunk, profile {})",
+               session->client_name(), hello.geometry.layers, hello.geometry.kv_heads,
+               hello.geometry.head_dim, hello.geometry.chunk_tokens, session->profile().name());
+}
+
+void Reception::part(Peer& peer) {
+  close(peer.fd);
+  if (peer.session != nullptr) {
+    spdlog::info("detached {}", peer.session->client_name());
+    peer.session->leave();
+    plane_doorbell_.ring();
+  }
+  peer = {};
+}
+
+bool Reception::close_drained() {
+  bool draining = false;
+  for (Session& session : sessions_) {
+    if (session.state() == Session::kDraining) draining = true;
+    if (session.state() == Session::kDrained) session.close();
+  }
+  return draining;
+}
+
+void Reception::serve_stats() {
+  const int fd = accept4(stats_fd_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  const timeval timeout{0, 200'000};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+  const std::string document = stats_();
+  size_t sent = 0;
+  while (sent < document.size()) {
+    const ssize_t wrote = send(fd, document.data() + sent, document.size() - sent, MSG_NOSIGNAL);
+    if (wrote <= 0) break;
+    sent += static_cast<size_t>(wrote);
+  }
+  close(fd);
+}
+
+}  // namespace shadowserve

@@ -1,0 +1,105 @@
+// Opening a session from a peer's hello, answering it, and letting it go.
+#include "plane/session.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "contract/check.h"
+
+namespace shadowserve {
+namespace {
+
+std::string bounded_text(const char* text, size_t capacity) { return {text, strnlen(text, capacity)}; }
+
+}  // namespace
+
+Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
+                           std::string& message) {
+  SS_CHECK(state() == kFree, "only a free row is opened");
+  SharedRegion staging;
+  if (staging_fd >= 0) {
+    auto mapped = SharedRegion::map(staging_fd, hello.staging_bytes);
+    if (!mapped) {
+      message = "the staging memory must be a memfd of the announced size, sealed against shrinking";
+      return fail(mapped.error());
+    }
+    staging = std::move(*mapped);
+    staging.pin();
+  }
+  if (!hello.geometry.validate()) {
+    message = "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
+    return fail(Error::kConfig);
+  }
+  const std::string profile_name = bounded_text(hello.profile, sizeof(hello.profile));
+  const auto profile = profile_from_name(profile_name);
+  if (!profile) {
+    message = "unknown codec profile '" + profile_name + "'";
+    return fail(Error::kConfig);
+  }
+  if (hello.seal_kind != 1 && hello.seal_kind != 2) {
+    message = "unknown seal kind";
+    return fail(Error::kConfig);
+  }
+  auto rings = SharedRegion::create("shadowserve-rings",
+                                    RequestRing::bytes(ring_entries) + ReplyRing::bytes(ring_entries));
+  const int doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (!rings || doorbell < 0) {
+    if (doorbell >= 0) ::close(doorbell);
+    message = "no memory or descriptors left for the rings";
+    return fail(Error::kSystem);
+  }
+  geometry_ = hello.geometry;
+  profile_ = *profile;
+  std::memcpy(seal_.data(), hello.seal_key, seal_.size());
+  seal_kind_ = static_cast<SealKind>(hello.seal_kind);
+  client_name_ = bounded_text(hello.client_name, sizeof(hello.client_name));
+  staging_ = std::move(staging);
+  rings_ = std::move(*rings);
+  ring_entries_ = ring_entries;
+  client_doorbell_ = doorbell;
+  requests_ = RequestRing::create(rings_.data(), ring_entries);
+  replies_ = ReplyRing::create(rings_.data() + replies_offset(), ring_entries);
+  waiting_fetches_.clear();
+  waiting_saves_.clear();
+  in_flight_ = 0;
+  state_.store(kActive, std::memory_order_release);
+  return {};
+}
+
+void Session::leave() {
+  State active = kActive;
+  state_.compare_exchange_strong(active, kDraining, std::memory_order_acq_rel);
+}
+
+void Session::drained() {
+  SS_CHECK(in_flight_ == 0, "staging memory is unmapped only when nobody can touch it");
+  state_.store(kDrained, std::memory_order_release);
+}
+
+void Session::close() {
+  SS_CHECK(state() == kDrained, "the data plane let go of it first");
+  staging_ = SharedRegion();
+  rings_ = SharedRegion();
+  ::close(client_doorbell_);
+  client_doorbell_ = -1;
+  seal_.fill(std::byte{0});
+  state_.store(kFree, std::memory_order_release);
+}
+
+bool Session::reply(const LinkReply& reply) {
+  if (!replies_.push(reply)) return false;
+  if (replies_.must_ring()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const auto written = write(client_doorbell_, &one, sizeof(one));
+  }
+  return true;
+}
+
+std::byte* Session::staging(uint64_t offset, size_t bytes) const {
+  SS_CHECK(fits(offset, bytes), "requests are checked when they are admitted");
+  return staging_.data() + offset;
+}
+
+}  // namespace shadowserve
