@@ -68,6 +68,10 @@ Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring
   return {};
 }
 
+Session::~Session() {
+  if (client_doorbell_ >= 0) ::close(client_doorbell_);
+}
+
 void Session::leave() {
   State active = kActive;
   state_.compare_exchange_strong(active, kDraining, std::memory_order_acq_rel);

@@ -39,6 +39,11 @@ class RequestQueue {
 /// uses it while it is kActive; `state` hands it from one to the other.
 class Session {
  public:
+  Session() = default;
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
   enum State : uint32_t {
     kFree,      ///< reception may open it
     kActive,    ///< the data plane serves it
