@@ -35,7 +35,8 @@ ChunkKey next_chunk_key(const ChunkKey& parent, std::span<const uint32_t> tokens
                         std::span<const std::byte> extra = {});
 
 /// Key of the seal (chunk/record.h) of this key space. Derived from the tenant salt: without the salt nobody
-/// can forge a record; with an empty salt the seal only detects damage.
+/// can forge a record; with an empty salt the seal only detects damage. The top bit of the last byte tells
+/// which of the two it is, so that a key with a salt never accepts a seal anybody can make (see record.h).
 ChunkKey seal_key(const KeySpace& space);
 
 /// 64 lower-case hexadecimal digits.

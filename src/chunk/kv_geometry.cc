@@ -13,6 +13,8 @@ Result<void> KvGeometry::validate() const {
                     chunk_tokens <= kChunkTokensMax &&
                     (element == ElementType::kBf16 || element == ElementType::kFp16);
   if (!sane || plane_bytes() > kPartValueBytesMax) return fail(Error::kConfig);
+  // A frame holds whole tokens.
+  if (size_t{channels()} * kElementBytes > kFrameBytesMax) return fail(Error::kConfig);
   return {};
 }
 

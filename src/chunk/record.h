@@ -12,6 +12,7 @@
 
 namespace shadowserve {
 
+inline constexpr char kRecordMagic[] = "SSKVREC\n";  // 8 bytes without the terminator
 inline constexpr uint16_t kRecordVersion = 1;
 
 /// Lossless coder of one frame. Values are part of the format.
@@ -111,9 +112,14 @@ class RecordView {
 /// Symbols of any valid part fit here (every frame's symbols are 64-byte aligned).
 inline constexpr size_t kSymbolBytesMax = kPartValueBytesMax + kFramesPerRecordMax * 64;
 
-/// Checks everything about hostile `bytes` before one of them is used: size, magic, version, seal, identity
-/// (key, shape, part), frame table (frames tile every plane and token exactly once, in order; bounds; known
-/// ids; scales are finite). Fills `view`. No allocation, any thread.
+/// Scales (bf16) have magnitudes below 2^119, so that no quantizer's arithmetic can overflow a float.
+inline constexpr uint16_t kScaleBitsEnd = 0x7B00;
+
+/// Checks everything about hostile `bytes` before one of them is used, in this order: size, magic, version,
+/// sizes in the header, identity (key, shape, part), seal, frame table (frames tile every plane and token
+/// exactly once, in order; bounds; known ids; scales below kScaleBitsEnd). Fills `view`, which may be used only
+/// after success. A `seal` of a tenant with a salt refuses kXxh3 seals. No allocation after the thread's
+/// first call, any thread.
 /// Errors: kRecordTruncated, kRecordVersion, kRecordForeign, kRecordCorrupt, kRecordMalformed, kUnsupported.
 Result<void> open_record(std::span<const std::byte> bytes, const PartShape& shape, const ChunkKey& key,
                          const ChunkKey& seal, RecordView& view);
@@ -123,9 +129,15 @@ Result<void> describe_record(std::span<const std::byte> bytes, RecordView& view)
 
 enum class SealKind : uint8_t { kXxh3 = 1, kGmac = 2 };
 
-/// Seals a finished record in place (fills nonce and seal). `kind` kGmac where the tenant has a salt.
+/// The kind to seal with under this seal key, and the weakest that a reader with it accepts: kGmac where the
+/// tenant has a salt.
+SealKind seal_kind_of(const ChunkKey& seal);
+
+/// Seals a finished record in place (fills seal_kind, nonce and seal). No allocation after the thread's first
+/// call.
 void seal_record(std::span<std::byte> record, SealKind kind, const ChunkKey& seal);
-/// True when the seal fits. `bytes` is a whole record (size checked by the caller).
+/// True when the seal fits and is of a kind that `seal` accepts. `bytes` is a whole record (size checked by
+/// the caller).
 bool seal_matches(std::span<const std::byte> bytes, const ChunkKey& seal);
 
 }  // namespace shadowserve

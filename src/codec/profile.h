@@ -29,12 +29,14 @@ struct Profile {
   ProfileId id = ProfileId::kKv4;
   std::optional<CoderId> coder;  ///< forced coder; else the profile's own choice
 
+  /// As profile_from_name() takes it; at most 23 characters.
   std::string_view name() const;
   PlaneRecipe recipe(const KvGeometry& geometry, uint32_t plane) const;
 };
 
-/// "raw", "int8", "kv4", "cachegen", each optionally with a coder: "kv4+deflate", "raw+zstd", "kv4+packed"
-/// (packed = nibbles without a coder), "kv4+none". kConfig for anything else.
+/// "raw", "int8", "kv4", "cachegen", each optionally with a coder: "kv4+deflate", "raw+zstd", "kv4+none".
+/// "kv4+packed" and "cachegen+packed" are other words for "+none" (symbols stay packed, uncoded). kConfig for
+/// anything else.
 Result<Profile> profile_from_name(std::string_view name);
 /// Every accepted base name, for messages.
 std::span<const std::string_view> profile_names();

@@ -1,0 +1,127 @@
+// Puts the codec's steps together: records from symbols, values from symbols, and whole trips.
+#include "codec/codec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "chunk/record_frames.h"
+#include "codec/frame_kernel.h"
+#include "contract/check.h"
+
+namespace shadowserve {
+namespace {
+
+RecordHeader make_header(const EncodePlan& plan, const Profile& profile, const ChunkKey& key) {
+  const KvGeometry& geometry = plan.shape.geometry;
+  RecordHeader header{};
+  std::memcpy(header.magic, kRecordMagic, sizeof header.magic);
+  header.version = kRecordVersion;
+  header.header_bytes = static_cast<uint32_t>(sizeof header + plan.frame_count * sizeof(FrameEntry));
+  header.frame_count = plan.frame_count;
+  header.element = static_cast<uint8_t>(geometry.element);
+  header.layers = geometry.layers;
+  header.kv_heads = geometry.kv_heads;
+  header.head_dim = geometry.head_dim;
+  header.chunk_tokens = geometry.chunk_tokens;
+  header.part = plan.shape.part;
+  header.plane_first = plan.shape.plane_first;
+  header.plane_count = plan.shape.plane_count;
+  std::memcpy(header.chunk_key, key.data(), key.size());
+  const std::string_view name = profile.name();
+  std::memcpy(header.profile, name.data(), std::min(name.size(), sizeof header.profile - 1));
+  return header;
+}
+
+}  // namespace
+
+Result<size_t> compress_part(const EncodePlan& plan, const Profile& profile, const ChunkKey& key,
+                             SealKind seal_kind, const ChunkKey& seal, std::span<const std::byte> symbols,
+                             std::span<const std::byte> scales, CoderWorkspace& workspace,
+                             std::span<std::byte> record) {
+  SS_CHECK(record.size() >= kRecordBytesMax, "the slot's record region holds any record");
+  record = record.first(kRecordBytesMax);
+  RecordHeader header = make_header(plan, profile, key);
+  size_t at = header.header_bytes;
+  for (uint32_t i = 0; i < plan.frame_count; ++i) {
+    FrameEntry entry = plan.frames[i];
+    const size_t scales_at = align_up(at, kScaleAlign);
+    if (scales_at + entry.scale_bytes > record.size()) return fail(Error::kNoCapacity);
+    std::memset(record.data() + at, 0, scales_at - at);
+    std::memcpy(record.data() + scales_at, scales.data() + plan.scale_offset[i], entry.scale_bytes);
+    at = scales_at + entry.scale_bytes;
+    auto coder = static_cast<CoderId>(entry.coder);
+    const auto coded = workspace.encode(coder, symbols.subspan(plan.symbol_offset[i], entry.symbol_bytes),
+                                        record.subspan(at));
+    if (!coded) return coded;
+    entry.coder = static_cast<uint8_t>(coder);
+    entry.coded_bytes = static_cast<uint32_t>(*coded);
+    std::memcpy(record.data() + sizeof header + i * sizeof entry, &entry, sizeof entry);
+    at += *coded;
+  }
+  header.record_bytes = static_cast<uint32_t>(at);
+  std::memcpy(record.data(), &header, sizeof header);
+  seal_record(record.first(at), seal_kind, seal);
+  return at;
+}
+
+Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<const std::byte> symbols,
+                              std::span<std::byte> values) {
+  SS_CHECK(frame < view.frame_count(), "the view has this frame");
+  const RecordView::Frame& piece = view.frame(frame);
+  const KvGeometry& geometry = view.shape().geometry;
+  const size_t value_bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
+  SS_CHECK(symbols.size() == piece.entry.symbol_bytes && piece.value_offset + value_bytes <= values.size(),
+           "symbols are this frame's and values the whole part's");
+  dequantize_frame_simd(FrameShape::of(piece.entry, geometry),
+                        reinterpret_cast<const uint8_t*>(symbols.data()),
+                        reinterpret_cast<const uint8_t*>(piece.scales.data()),
+                        reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset);
+  return {};
+}
+
+Result<void> HostInflateEngine::submit(const InflateTask& task) {
+  if (count_ == kDepth) return fail(Error::kNoCapacity);
+  const auto decoded = workspace_.decode(static_cast<CoderId>(task.coder), task.coded, task.symbols);
+  done_[count_++] = {task.ticket, decoded ? Error::kNone : decoded.error()};
+  return {};
+}
+
+size_t HostInflateEngine::poll(std::span<InflateDone> out) {
+  const size_t taken = std::min(out.size(), count_);
+  std::copy_n(done_, taken, out.begin());
+  std::copy(done_ + taken, done_ + count_, done_);
+  count_ -= taken;
+  return taken;
+}
+
+Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const ChunkKey& key, SealKind kind,
+                           const ChunkKey& seal, std::span<const std::byte> values,
+                           std::span<std::byte> record) {
+  std::vector<std::byte> symbols(kSymbolBytesMax), scales(kScaleBytesMax);
+  EncodePlan plan;
+  if (auto quantized = quantize_part(profile, shape, values, symbols, scales, plan); !quantized) {
+    return fail(quantized.error());
+  }
+  CoderWorkspace workspace;
+  return compress_part(plan, profile, key, kind, seal, symbols, scales, workspace, record);
+}
+
+Result<void> decode_part(std::span<const std::byte> record, const PartShape& shape, const ChunkKey& key,
+                         const ChunkKey& seal, std::span<std::byte> values) {
+  SS_CHECK(values.size() >= shape.value_bytes(), "the values of the part fit");
+  RecordView view;
+  if (auto opened = open_record(record, shape, key, seal, view); !opened) return opened;
+  std::vector<std::byte> symbols(kFrameBytesMax);
+  CoderWorkspace workspace;
+  for (uint32_t i = 0; i < view.frame_count(); ++i) {
+    const RecordView::Frame& frame = view.frame(i);
+    const auto frame_symbols = std::span(symbols).first(frame.entry.symbol_bytes);
+    const auto coder = static_cast<CoderId>(frame.entry.coder);
+    if (auto decoded = workspace.decode(coder, frame.coded, frame_symbols); !decoded) return decoded;
+    if (auto values_made = dequantize_frame(view, i, frame_symbols, values); !values_made) return values_made;
+  }
+  return {};
+}
+
+}  // namespace shadowserve

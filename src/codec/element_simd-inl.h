@@ -1,0 +1,91 @@
+// The arithmetic of element.h on vectors, compiled once for every SIMD target.
+#if defined(SHADOWSERVE_ELEMENT_SIMD_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef SHADOWSERVE_ELEMENT_SIMD_INL
+#undef SHADOWSERVE_ELEMENT_SIMD_INL
+#else
+#define SHADOWSERVE_ELEMENT_SIMD_INL
+#endif
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include "chunk/kv_geometry.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace shadowserve {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using I32 = hn::RebindToSigned<F32>;
+using U32 = hn::RebindToUnsigned<F32>;
+using U16Half = hn::Rebind<uint16_t, F32>;  // as many lanes as F32
+using U8Quarter = hn::Rebind<uint8_t, F32>;
+using VF32 = hn::Vec<F32>;
+using VU16Half = hn::Vec<U16Half>;
+
+// These buffers have no alignment; Highway's LoadU needs none, but wants the type.
+HWY_INLINE const uint16_t* as16(const uint8_t* from) { return reinterpret_cast<const uint16_t*>(from); }
+HWY_INLINE uint16_t* as16(uint8_t* to) { return reinterpret_cast<uint16_t*>(to); }
+
+HWY_INLINE VF32 widen_bf16(VU16Half bits) {
+  return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(U32(), bits)));
+}
+
+template <ElementType kType>
+HWY_INLINE VF32 widen(VU16Half bits) {
+  if constexpr (kType == ElementType::kBf16) return widen_bf16(bits);
+  // Not the hardware's conversion: this one is the same on every target, and loading bounds the loop anyway.
+  const U32 du;
+  const auto wide = hn::PromoteTo(du, bits);
+  const auto magnitude = hn::BitCast(F32(), hn::ShiftLeft<13>(hn::And(wide, hn::Set(du, 0x7fff))));
+  const auto sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000)));
+  return hn::BitCast(F32(), hn::Or(hn::BitCast(du, hn::Mul(magnitude, hn::Set(F32(), 0x1p112f))), sign));
+}
+
+/// To the nearest integer, ties to even. Highway's targets without vectors round 0.49999997 up, so they take
+/// the C library's answer.
+HWY_INLINE hn::Vec<I32> nearest_int(VF32 value) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  HWY_ALIGN float from[HWY_MAX_BYTES / sizeof(float)];
+  HWY_ALIGN int32_t to[HWY_MAX_BYTES / sizeof(int32_t)];
+  hn::Store(value, F32(), from);
+  for (size_t i = 0; i < hn::Lanes(F32()); ++i) to[i] = static_cast<int32_t>(std::lrintf(from[i]));
+  return hn::Load(I32(), to);
+#else
+  return hn::NearestInt(value);
+#endif
+}
+
+/// Round to nearest even; fp16 saturates.
+template <ElementType kType>
+HWY_INLINE VU16Half narrow(VF32 value) {
+  const U32 du;
+  const F32 df;
+  if constexpr (kType == ElementType::kBf16) {
+    const auto bits = hn::BitCast(du, value);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+    return hn::TruncateTo(U16Half(), hn::ShiftRight<16>(bits + odd + hn::Set(du, 0x7fff)));
+  }
+  const auto bounded = hn::Min(hn::Max(value, hn::Set(df, -65504.0f)), hn::Set(df, 65504.0f));
+  const auto bits = hn::BitCast(du, bounded);
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7fffffff));
+  const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000));
+  const auto shifted = hn::BitCast(df, magnitude) + hn::Set(df, 0.5f);
+  const auto subnormal = hn::BitCast(du, shifted) - hn::Set(du, 0x3f000000);
+  const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1));
+  const auto normal = hn::ShiftRight<13>(magnitude + hn::Set(du, 0xc8000fff) + odd);
+  // As signed numbers: both are positive, and every target compares those.
+  const I32 di;
+  const auto is_subnormal = hn::Lt(hn::BitCast(di, magnitude), hn::Set(di, 0x38800000));
+  const auto chosen = hn::IfThenElse(is_subnormal, hn::BitCast(di, subnormal), hn::BitCast(di, normal));
+  return hn::TruncateTo(U16Half(), hn::Or(hn::BitCast(du, chosen), sign));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace shadowserve
+HWY_AFTER_NAMESPACE();
+
+#endif

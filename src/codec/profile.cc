@@ -1,0 +1,92 @@
+// Profiles by name, and the recipe each gives a plane.
+#include "codec/profile.h"
+
+#include <algorithm>
+#include <array>
+
+namespace shadowserve {
+namespace {
+
+constexpr uint16_t kKv4GroupTokens = 128;
+constexpr uint8_t kKv4KeyLevels = 16;
+constexpr uint8_t kKv4ValueLevels = 15;
+constexpr uint8_t kInt8Levels = 255;
+
+// The public CacheGen code's bins: the first layers matter most.
+constexpr uint32_t kCacheGenKeyFineLayers = 10;
+constexpr uint32_t kCacheGenValueFineLayers = 2;
+constexpr uint8_t kCacheGenFineBins = 32;
+constexpr uint8_t kCacheGenBins = 16;
+
+constexpr std::array<std::string_view, 4> kBaseNames = {"raw", "int8", "kv4", "cachegen"};
+
+// Rows by ProfileId; columns: own choice, then by CoderId.
+constexpr std::string_view kNames[4][4] = {
+    {"raw", "raw+none", "raw+deflate", "raw+zstd"},
+    {"int8", "int8+none", "int8+deflate", "int8+zstd"},
+    {"kv4", "kv4+none", "kv4+deflate", "kv4+zstd"},
+    {"cachegen", "cachegen+none", "cachegen+deflate", "cachegen+zstd"},
+};
+
+PlaneRecipe token_sym(uint8_t levels, uint16_t group_heads) {
+  const PackingId packing = levels <= 16 ? PackingId::kNibbles : PackingId::kBytes;
+  return {QuantizerId::kTokenSym, levels, 0, group_heads, packing, CoderId::kZstd};
+}
+
+PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane) {
+  const uint32_t layer = plane / 2;
+  const bool is_key = plane % 2 == 0;
+  switch (id) {
+    case ProfileId::kRaw:
+      break;
+    case ProfileId::kInt8:
+      return token_sym(kInt8Levels, 1);
+    case ProfileId::kKv4:
+      if (!is_key) return token_sym(kKv4ValueLevels, 1);
+      return {QuantizerId::kChannelAsym,
+              kKv4KeyLevels,
+              static_cast<uint16_t>(std::min<uint32_t>(kKv4GroupTokens, geometry.chunk_tokens)),
+              0,
+              PackingId::kNibbles,
+              CoderId::kZstd};
+    case ProfileId::kCacheGen: {
+      const bool fine = layer < (is_key ? kCacheGenKeyFineLayers : kCacheGenValueFineLayers);
+      const int reach = (fine ? kCacheGenFineBins : kCacheGenBins) / 2 - 1;
+      return token_sym(static_cast<uint8_t>(2 * reach + 1), 0);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view Profile::name() const {
+  const size_t column = coder ? 1 + static_cast<size_t>(*coder) : 0;
+  return kNames[static_cast<size_t>(id)][column];
+}
+
+PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
+  PlaneRecipe recipe = base_recipe(id, geometry, plane);
+  if (coder) recipe.coder = *coder;
+  if (recipe.quantizer == QuantizerId::kRaw && recipe.coder != CoderId::kNone) {
+    recipe.packing = PackingId::kSplit;  // high bytes repeat, low bytes hardly: kept apart they code better
+  }
+  return recipe;
+}
+
+Result<Profile> profile_from_name(std::string_view name) {
+  for (size_t row = 0; row < kBaseNames.size(); ++row) {
+    const auto id = static_cast<ProfileId>(row);
+    if (name == kNames[row][0]) return Profile{id, std::nullopt};
+    for (size_t coder = 0; coder < 3; ++coder) {
+      if (name == kNames[row][1 + coder]) return Profile{id, static_cast<CoderId>(coder)};
+    }
+  }
+  if (name == "kv4+packed") return Profile{ProfileId::kKv4, CoderId::kNone};
+  if (name == "cachegen+packed") return Profile{ProfileId::kCacheGen, CoderId::kNone};
+  return fail(Error::kConfig);
+}
+
+std::span<const std::string_view> profile_names() { return kBaseNames; }
+
+}  // namespace shadowserve
