@@ -1,0 +1,48 @@
+// What the subcommands share: the settings a subcommand takes as flags, and errors that end the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "settings/settings.h"
+
+namespace shadowserve {
+
+/// A start-up error: main() prints the sentence and exits with 1.
+struct StartError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Flags for some settings, and the settings that file, environment and flags make together.
+class SettingFlags {
+ public:
+  /// Adds --config and one flag for each name. `app` must outlive the parsing, *this as well.
+  void add_to(CLI::App& app, std::initializer_list<std::string_view> names);
+  /// Defaults < file < environment < flags. Throws StartError.
+  Settings load() const;
+
+ private:
+  std::string config_path_;
+  std::map<std::string, std::string, std::less<>> given_;
+};
+
+/// A parsed subcommand's work; returns the exit code.
+struct Command {
+  CLI::App* app = nullptr;
+  std::function<int()> run;
+};
+
+Command add_plane_command(CLI::App& root);
+Command add_doctor_command(CLI::App& root);
+Command add_inspect_command(CLI::App& root);
+Command add_stats_command(CLI::App& root);
+
+/// The one JSON document that a data plane serves on `socket_path`. Throws StartError when nobody answers.
+std::string read_plane_stats(const std::string& socket_path);
+
+}  // namespace shadowserve

@@ -1,0 +1,84 @@
+// The `shadowserve` command: parses the command line and hands over to one subcommand.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <vector>
+
+#include "command.h"
+#include "store/store_url.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples:
+  shadowserve doctor                                    is this machine ready?
+  shadowserve plane --store rocksdb:/var/lib/kv --cores 1
+  shadowserve stats                                     watch it work
+  shadowserve inspect --store redis://host:6379 KEY     what is in this record?
+
+Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
+environment variables SHADOWSERVE_<NAME>, flags. docs/running.md lists them all.)";
+
+/// "shadowserve plane --stor x": names the nearest flag or subcommand instead of only saying no.
+std::string suggestion(const CLI::App& app, const std::string& wrong) {
+  std::vector<std::string> names;
+  const std::string name = wrong.substr(0, wrong.find('='));
+  if (name.starts_with("-")) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& long_name : option->get_lnames()) names.push_back("--" + long_name);
+    }
+  } else {
+    for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string_view near = nearest_name(name, views);
+  return near.empty() ? fmt::format("see {} --help", app.get_name())
+                      : fmt::format("did you mean \"{}\"?", near);
+}
+
+int run_command(int argument_count, char** arguments) {
+  CLI::App root("ShadowServe: a KV-prefix cache for LLM servers that does not disturb serving.",
+                "shadowserve");
+  root.set_version_flag("--version", std::string("shadowserve ") + SHADOWSERVE_VERSION);
+  root.footer(kFooter);
+  root.allow_extras();
+  const std::array commands = {add_plane_command(root), add_doctor_command(root), add_inspect_command(root),
+                               add_stats_command(root)};
+  for (const Command& command : commands) command.app->allow_extras();
+  try {
+    root.parse(argument_count, arguments);
+  } catch (const CLI::ParseError& error) {
+    const int code = root.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  const Command* chosen = nullptr;
+  for (const Command& command : commands) {
+    if (command.app->parsed()) chosen = &command;
+  }
+  const CLI::App& speaker = chosen != nullptr ? *chosen->app : root;
+  if (const std::vector<std::string> extras = root.remaining(true); !extras.empty()) {
+    fmt::print(stderr, "shadowserve: \"{}\" means nothing here; {}\n", extras.front(),
+               suggestion(speaker, extras.front()));
+    return 2;
+  }
+  if (chosen == nullptr) {
+    fmt::print("{}", root.help());
+    return 2;
+  }
+  return chosen->run();
+}
+
+}  // namespace
+}  // namespace shadowserve
+
+int main(int argument_count, char** arguments) {
+  try {
+    return shadowserve::run_command(argument_count, arguments);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "shadowserve: {}\n", error.what());
+    return 1;
+  }
+}
