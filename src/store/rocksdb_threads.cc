@@ -1,0 +1,168 @@
+// What the embedded store's threads do: gets, puts with eviction, and cleaning.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+
+#include "store/rocksdb_core.h"
+#include "store/store_url.h"
+
+namespace shadowserve {
+namespace {
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+
+constexpr uint64_t percent(uint64_t whole, uint64_t share) { return whole / 100 * share; }
+
+// Shares of the limit that the disk may hold before surviving records are moved together, and before puts
+// wait for that. The rest up to 130 % is for logs and the copies a clean-up makes.
+constexpr uint64_t kCleanFromPercent = 112;
+constexpr uint64_t kRefuseFromPercent = 122;
+
+}  // namespace
+
+void RocksdbCore::serve(uint32_t index) {
+  std::vector<std::shared_ptr<RocksdbChannel>> channels;
+  uint64_t version = 0;
+  while (!stopping_.load()) {
+    if (version != channels_version_.load()) {
+      const std::lock_guard lock(channels_mutex_);
+      version = channels_version_.load();
+      channels = channels_;
+    }
+    bool worked = false;
+    for (const auto& channel :
+         channels) {  // one operation each in turn: nobody waits behind a burst of another
+      uint32_t slot = 0;
+      if (!channel->lanes[index].requests->ring.pop(slot)) continue;
+      run(*channel, channel->operations[slot]);
+      channel->finish(index, slot);
+      worked = true;
+    }
+    if (worked) continue;
+    bool sleep = true;
+    for (const auto& channel : channels)
+      sleep = channel->lanes[index].requests->ring.prepare_sleep() && sleep;
+    eventfd_t count = 0;
+    if (sleep && version == channels_version_.load()) eventfd_read(threads_[index].doorbell, &count);
+    for (const auto& channel : channels) channel->lanes[index].requests->ring.end_sleep();
+  }
+}
+
+void RocksdbCore::run(RocksdbChannel& channel, RocksdbOperation& operation) {
+  operation.bytes = 0;
+  if (channel.closing.load() || operation.hold.load() == Hold::kAbandoned) {
+    operation.error = Error::kCancelled;
+  } else if (channel.clock.now_ns() > operation.deadline_ns) {
+    operation.error = Error::kDeadline;
+  } else {
+    operation.error =
+        operation.kind == RocksdbOperation::Kind::kGet ? run_get(operation) : run_put(operation);
+  }
+}
+
+Error RocksdbCore::run_get(RocksdbOperation& operation) {
+  const std::string_view key = operation.key.view();
+  if (!directory_.touch(key)) return Error::kMiss;
+  rocksdb::PinnableSlice value;
+  const rocksdb::Status status = database_->Get(rocksdb::ReadOptions(), records_, slice(key), &value);
+  if (status.IsNotFound()) return Error::kMiss;  // evicted this moment
+  if (!status.ok()) {
+    warn("get", status);
+    return Error::kStoreRefused;
+  }
+  if (value.size() > operation.into.size()) return Error::kNoCapacity;
+  if (!operation.claim()) return Error::kDeadline;
+  if (value.size() > 0) std::memcpy(operation.into.data(), value.data(), value.size());
+  operation.release();
+  operation.bytes = value.size();
+  return Error::kNone;
+}
+
+Error RocksdbCore::run_put(RocksdbOperation& operation) {
+  const std::string_view key = operation.key.view();
+  const size_t bytes = operation.from.size();
+  if (bytes > options_.limit_bytes) return Error::kNoCapacity;
+  if (disk_bytes() + bytes > percent(options_.limit_bytes, kRefuseFromPercent)) {
+    cleaner_wakes_.notify_all();
+    warn("put", rocksdb::Status::Busy("the disk is at its limit until old records are cleaned up"));
+    return Error::kStoreRefused;
+  }
+  batch_.Clear();
+  if (!operation.claim()) return Error::kDeadline;
+  batch_.Put(records_, slice(key), {reinterpret_cast<const char*>(operation.from.data()), bytes});
+  operation.release();  // the batch has a copy
+  const std::array<uint64_t, 2> numbers = {bytes, sequence_++};
+  batch_.Put(listing_, slice(key), {reinterpret_cast<const char*>(numbers.data()), sizeof(numbers)});
+  const std::vector<RecordDirectory::Record> evicted = directory_.evict(bytes, options_.limit_bytes, key);
+  for (const RecordDirectory::Record& record : evicted) {
+    batch_.Delete(records_, record.key);
+    batch_.Delete(listing_, record.key);
+  }
+  const rocksdb::Status status = database_->Write(rocksdb::WriteOptions(), &batch_);
+  if (!status.ok()) {
+    directory_.restore(evicted);
+    warn("put", status);
+    return Error::kStoreRefused;
+  }
+  directory_.add(key, bytes);
+  operation.bytes = bytes;
+  // Written twice: to the log now, to a blob file at the next flush.
+  if (unmeasured_bytes_.fetch_add(bytes) + bytes > options_.limit_bytes / 64) cleaner_wakes_.notify_all();
+  return Error::kNone;
+}
+
+void RocksdbCore::warn(const char* what, const rocksdb::Status& status) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  const auto now_ns = static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+  uint64_t next_ns = next_warning_ns_.load();
+  if (now_ns < next_ns || !next_warning_ns_.compare_exchange_strong(next_ns, now_ns + 5 * kNsPerMs * 1000))
+    return;
+  spdlog::warn("store {}: {}: {}", options_.path, what, status.ToString());
+}
+
+void RocksdbCore::measure_disk() {
+  namespace fs = std::filesystem;
+  unmeasured_bytes_.store(0);
+  uint64_t bytes = 0;
+  std::error_code code;
+  for (fs::directory_iterator entry(options_.path, code), end; !code && entry != end; entry.increment(code)) {
+    std::error_code gone;  // files come and go while we look
+    const uint64_t size = entry->is_regular_file(gone) ? entry->file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  disk_bytes_.store(bytes);
+}
+
+void RocksdbCore::clean(double oldest_share) {
+  rocksdb::CompactRangeOptions range;
+  range.exclusive_manual_compaction = false;
+  range.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+  range.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
+  range.blob_garbage_collection_age_cutoff = oldest_share;
+  const rocksdb::Status status = database_->CompactRange(range, records_, nullptr, nullptr);
+  if (!status.ok()) warn("clean", status);
+}
+
+void RocksdbCore::keep_bounded() {
+  while (!stopping_.load()) {
+    {
+      std::unique_lock lock(cleaner_mutex_);
+      cleaner_wakes_.wait_for(lock, std::chrono::seconds(1));
+    }
+    if (stopping_.load()) return;
+    measure_disk();
+    // Moves survivors out of as few of the oldest files as will do.
+    for (const double share : {0.0, 0.1, 0.25, 0.5, 1.0}) {
+      if (stopping_.load() || disk_bytes() <= percent(options_.limit_bytes, kCleanFromPercent)) break;
+      clean(share);
+      measure_disk();
+    }
+  }
+}
+
+}  // namespace shadowserve

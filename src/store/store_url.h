@@ -1,0 +1,37 @@
+// The store's address as users write it: schemes, parameters, byte sizes, and errors that suggest the right
+// name.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "contract/result.h"
+
+namespace shadowserve {
+
+/// A parsed store address. Fields that the scheme does not have keep their defaults.
+struct StoreUrl {
+  enum class Scheme : uint8_t { kMemory, kRocksdb, kRedis };
+  Scheme scheme = Scheme::kMemory;
+  std::string path;  ///< rocksdb: the folder
+  std::string user, password, host;
+  uint16_t port = 6379;
+  uint32_t database = 0;
+  uint64_t limit_bytes = 0;  ///< 0 = not given
+  bool evict_fifo = false;
+};
+
+/// kConfig with a sentence in `message` when the address is wrong. Does no I/O.
+Result<StoreUrl> parse_store_url(std::string_view url, std::string& message);
+
+/// "4096", "512MB" (powers of 1000), "512MiB" (powers of 1024), case ignored. kConfig otherwise or when zero.
+Result<uint64_t> parse_byte_size(std::string_view text);
+/// "10.7 GB": for people.
+std::string format_byte_size(uint64_t bytes);
+
+/// The candidate that most looks like `name`, or empty when none looks like it.
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates);
+
+}  // namespace shadowserve
