@@ -1,0 +1,47 @@
+"""What users may write in kv_connector_extra_config, and what they are told otherwise."""
+
+import pytest
+
+from shadowserve.vllm.settings import Settings
+
+pytestmark = pytest.mark.quick
+
+
+def test_defaults_leave_the_limits_to_the_control_plane():
+    options = Settings.from_extra_config({}).native_options("vllm worker", "ab" * 32, layers=2)
+    assert options == {
+        "client_name": "vllm worker", "model_fingerprint": "ab" * 32, "profile": "kv4", "chunk_tokens": 256, "layers": 2,
+    }  # fmt: skip
+
+
+def test_units_are_converted():
+    options = Settings.from_extra_config({"staging_mib": 64, "core": 0}).native_options("c", "f")
+    assert options["staging_bytes"] == 64 << 20
+    assert options["core"] == 1
+
+
+@pytest.mark.parametrize(
+    "extra, sentence",
+    [
+        ({"sokcet": "/run/x"}, "did you mean 'socket'"),
+        ({"fetch_timeout": 5}, "did you mean 'fetch_timeout_ms'"),
+        ({"zzz": 5}, "known are chunk_tokens"),
+        ({"chunk_tokens": "256"}, "'chunk_tokens' is '256'; it has to be"),
+        ({"save": 1}, "'save' is 1; it has to be"),
+        ({"staging_mib": True}, "'staging_mib' is True"),
+        ({"lookup_timeout_ms": 0}, "has to be positive"),
+        ({"core": -1}, "cannot be negative"),
+        ({"tenant_salt": "a", "tenant_salt_env": "B"}, "not both"),
+        ({"tenant_salt_env": "SHADOWSERVE_TEST_NOT_SET"}, "not set in the environment"),
+    ],
+)
+def test_mistakes_are_named(extra, sentence):
+    with pytest.raises(ValueError, match="ShadowServe") as raised:
+        Settings.from_extra_config(extra)
+    assert sentence in str(raised.value)
+
+
+def test_the_salt_may_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("SHADOWSERVE_TEST_SALT", "secret")
+    settings = Settings.from_extra_config({"tenant_salt_env": "SHADOWSERVE_TEST_SALT"})
+    assert settings.native_options("c", "f")["tenant_salt"] == "secret"
