@@ -13,6 +13,14 @@
 #include "chunk/kv_geometry.h"
 #include "hwy/highway.h"
 
+// Where the conversion is one instruction it rounds to nearest even; Highway's emulation elsewhere truncates.
+#undef SHADOWSERVE_NATIVE_FP16
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2 && !defined(HWY_DISABLE_F16C)) || HWY_ARCH_ARM_A64
+#define SHADOWSERVE_NATIVE_FP16 1
+#else
+#define SHADOWSERVE_NATIVE_FP16 0
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace shadowserve {
 namespace HWY_NAMESPACE {
@@ -22,6 +30,7 @@ using F32 = hn::ScalableTag<float>;
 using I32 = hn::RebindToSigned<F32>;
 using U32 = hn::RebindToUnsigned<F32>;
 using U16Half = hn::Rebind<uint16_t, F32>;  // as many lanes as F32
+using F16Half = hn::Rebind<hwy::float16_t, F32>;
 using U8Quarter = hn::Rebind<uint8_t, F32>;
 using VF32 = hn::Vec<F32>;
 using VU16Half = hn::Vec<U16Half>;
@@ -37,12 +46,15 @@ HWY_INLINE VF32 widen_bf16(VU16Half bits) {
 template <ElementType kType>
 HWY_INLINE VF32 widen(VU16Half bits) {
   if constexpr (kType == ElementType::kBf16) return widen_bf16(bits);
-  // Not the hardware's conversion: this one is the same on every target, and loading bounds the loop anyway.
+#if SHADOWSERVE_NATIVE_FP16
+  return hn::PromoteTo(F32(), hn::BitCast(F16Half(), bits));
+#else
   const U32 du;
   const auto wide = hn::PromoteTo(du, bits);
   const auto magnitude = hn::BitCast(F32(), hn::ShiftLeft<13>(hn::And(wide, hn::Set(du, 0x7fff))));
   const auto sign = hn::ShiftLeft<16>(hn::And(wide, hn::Set(du, 0x8000)));
   return hn::BitCast(F32(), hn::Or(hn::BitCast(du, hn::Mul(magnitude, hn::Set(F32(), 0x1p112f))), sign));
+#endif
 }
 
 /// To the nearest integer, ties to even. Highway's targets without vectors round 0.49999997 up, so they take
@@ -70,6 +82,9 @@ HWY_INLINE VU16Half narrow(VF32 value) {
     return hn::TruncateTo(U16Half(), hn::ShiftRight<16>(bits + odd + hn::Set(du, 0x7fff)));
   }
   const auto bounded = hn::Min(hn::Max(value, hn::Set(df, -65504.0f)), hn::Set(df, 65504.0f));
+#if SHADOWSERVE_NATIVE_FP16
+  return hn::BitCast(U16Half(), hn::DemoteTo(F16Half(), bounded));
+#else
   const auto bits = hn::BitCast(du, bounded);
   const auto magnitude = hn::And(bits, hn::Set(du, 0x7fffffff));
   const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000));
@@ -82,6 +97,7 @@ HWY_INLINE VU16Half narrow(VF32 value) {
   const auto is_subnormal = hn::Lt(hn::BitCast(di, magnitude), hn::Set(di, 0x38800000));
   const auto chosen = hn::IfThenElse(is_subnormal, hn::BitCast(di, subnormal), hn::BitCast(di, normal));
   return hn::TruncateTo(U16Half(), hn::Or(hn::BitCast(du, chosen), sign));
+#endif
 }
 
 }  // namespace HWY_NAMESPACE
