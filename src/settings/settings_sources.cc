@@ -15,8 +15,8 @@ namespace shadowserve {
 namespace {
 
 constexpr std::string_view kPrefix = "SHADOWSERVE_";
-/// Read by others than Settings: where the file is.
-constexpr std::array<std::string_view, 1> kOtherVariables = {"SHADOWSERVE_CONFIG"};
+/// Read by others than Settings: where the file is, and how much the engine's side logs.
+constexpr std::array<std::string_view, 2> kOtherVariables = {"SHADOWSERVE_CONFIG", "SHADOWSERVE_LOG"};
 
 /// A TOML value in the notation of a flag; empty optional for tables, dates and the like.
 std::optional<std::string> as_flag(const toml::node& node) {

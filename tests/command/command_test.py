@@ -1,0 +1,127 @@
+"""The `shadowserve` command as a user meets it: help, mistakes, a plane that starts, is watched, and stops."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import unittest
+
+COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
+SUBCOMMANDS = ("plane", "doctor", "inspect", "stats")
+
+
+def clean_environment(**more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHADOWSERVE_")}
+    return kept | more
+
+
+def run(*arguments, **environment):
+    done = subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False,
+        env=clean_environment(**environment))
+    return done.returncode, done.stdout, done.stderr
+
+
+class Help(unittest.TestCase):
+    def test_help_teaches_with_examples(self):
+        for subcommand in ((), *((name,) for name in SUBCOMMANDS)):
+            with self.subTest(subcommand):
+                code, out, _ = run(*subcommand, "--help")
+                self.assertEqual(code, 0)
+                self.assertIn("Examples:", out)
+
+    def test_version(self):
+        code, out, _ = run("--version")
+        self.assertEqual((code, out.split()[0]), (0, "shadowserve"))
+
+    def test_without_arguments_it_explains_itself(self):
+        code, out, _ = run()
+        self.assertEqual(code, 2)
+        self.assertIn("plane", out)
+
+
+class Mistakes(unittest.TestCase):
+    def assert_told(self, arguments, sentence, **environment):
+        code, out, err = run(*arguments, **environment)
+        self.assertNotEqual(code, 0, out)
+        self.assertIn(sentence, err)
+
+    def test_unknown_flags_and_subcommands(self):
+        self.assert_told(["plane", "--stor", "memory:"], 'did you mean "--store"?')
+        self.assert_told(["plan"], 'did you mean "plane"?')
+
+    def test_unknown_settings_in_environment_and_file(self):
+        self.assert_told(["plane"], 'did you mean "store"?', SHADOWSERVE_STOR="memory:")
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write("fetch_slot = 3\n")
+            file.flush()
+            self.assert_told(["plane", "--config", file.name], 'did you mean "fetch_slots"?')
+            self.assert_told(["plane"], 'did you mean "fetch_slots"?', SHADOWSERVE_CONFIG=file.name)
+
+    def test_wrong_values(self):
+        self.assert_told(["plane", "--store", "rocksbd:/x"], "rocksdb")
+        self.assert_told(["plane", "--cores", "1,1"], "cores must list cores once each")
+        self.assert_told(["plane", "--fetch-slots", "0"], "from 2 to 256")
+        self.assert_told(["inspect", "nothing-of-the-kind"], "neither a key")
+
+    def test_no_plane(self):
+        self.assert_told(["stats", "--once", "--socket", "/tmp/no-such-socket"], "no data plane answers")
+
+
+class RunningPlane(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.socket = str(pathlib.Path(self.folder.name) / "plane.sock")
+        self.plane = subprocess.Popen(
+            [COMMAND, "plane", "--store", "memory:?limit=16MB", "--socket", self.socket, "--fetch-slots", "2",
+             "--save-slots", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=clean_environment())
+        self.addCleanup(self.plane.stdout.close)
+        self.addCleanup(self.plane.wait)
+        self.addCleanup(self.plane.kill)
+        first = self.plane.stdout.readline()
+        self.assertIn(self.socket, first)
+        self.assertIn("ready", self.plane.stdout.readline())
+
+    def test_it_is_watched_and_stops(self):
+        code, out, err = run("stats", "--once", "--socket", self.socket)
+        self.assertEqual(code, 0, err)
+        for word in ("receive", "decompress", "dequantize", "deliver", "lookup", "fetch", "save"):
+            self.assertIn(word, out)
+        code, out, _ = run("stats", "--json", SHADOWSERVE_SOCKET=self.socket)
+        self.assertEqual(code, 0)
+        document = json.loads(out)
+        self.assertEqual(document["funnels"]["fetch"]["asked"], 0)
+        self.assertEqual(document["heap"]["allocations_after_start"], 0)
+        code, out, _ = run("doctor", "--socket", self.socket, "--store", "memory:")
+        self.assertIn("runs on " + self.socket, out)
+        self.plane.send_signal(signal.SIGTERM)
+        self.assertEqual(self.plane.wait(10), 0)
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_a_second_plane_on_the_same_socket_is_refused(self):
+        code, _, err = run("plane", "--store", "memory:", "--socket", self.socket)
+        self.assertEqual(code, 1)
+        self.assertIn(self.socket, err)
+
+
+class Inspect(unittest.TestCase):
+    def test_bytes_that_are_no_record(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"\0" * 500)
+            file.flush()
+            code, out, _ = run("inspect", file.name)
+        self.assertEqual(code, 1)
+        self.assertIn("not a usable record", out)
+
+    def test_a_key_that_is_not_stored(self):
+        code, out, _ = run("inspect", "ab" * 32, "--store", "memory:")
+        self.assertEqual(code, 1)
+        self.assertIn("no such record", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
