@@ -68,7 +68,8 @@ void ss_lookup_close(ss_lookup* lookup);
 
 /* Keys of the chunks that follow `parent` (NULL: the prompt's start): floor(token_count / chunk_tokens) keys of
  * SS_KEY_BYTES each. `extra` binds what the tokens do not say (adapter, cache salt, multimodal hashes).
- * Returns how many keys were written. Pure computation, about 1 us a chunk. */
+ * Returns how many keys were written; with `keys` NULL how many there are. Pure computation, about 1 us a
+ * chunk, on the caller's thread. */
 size_t ss_chain(ss_lookup* lookup, const uint8_t* parent, const uint32_t* tokens, size_t token_count,
                 const void* extra, size_t extra_bytes, uint8_t* keys, size_t key_capacity);
 
@@ -111,7 +112,8 @@ typedef struct ss_pages {
   uint32_t pages;
   uint64_t page_stride_bytes;
   uint64_t head_stride_bytes;
-  void* const* layer_base; /* options.layers pointers, copied */
+  void* const* layer_base; /* copied */
+  uint32_t layers;         /* how many pointers these are: options.layers */
 } ss_pages;
 
 ss_transfer* ss_transfer_open(const ss_options* options, char* message, size_t message_bytes);
@@ -123,17 +125,19 @@ ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages
                                     size_t message_bytes);
 
 /* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these) and places the tokens
- * >= first_token, page by page. page_ids is the request's block table from token 0. Ends with one SS_FETCHED
- * event, at the latest shortly after the deadline; after that event nothing writes to these pages. */
+ * >= first_token, page by page. page_ids is the request's block table from token 0; pages that lie before
+ * first_token are not looked at. Ends with one SS_FETCHED event, at the latest shortly after the deadline; after
+ * that event nothing writes to these pages. The event comes as well when the return value is not 0: kConfig (no
+ * pages registered, or page_ids too short or out of range), kNoCapacity (4096 jobs were not polled). */
 ss_error ss_fetch(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk, uint32_t count,
                   uint32_t first_token, const int32_t* page_ids, size_t page_count);
 
 /* Saves whole computed chunks. Pages are read soon (SS_GATHERED event), the rest happens behind. A job that
- * cannot be gathered in time is dropped, with SS_GATHERED and an error. */
+ * cannot be gathered in time is dropped, with SS_GATHERED and an error. Return value as for ss_fetch(). */
 ss_error ss_save(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk, uint32_t count,
                  const int32_t* page_ids, size_t page_count);
 
-/* Withdraws a fetch or save. Its event still comes, with kCancelled unless it was done already. For a save the
+/* Withdraws every fetch and save of this id. Their events still come, with kCancelled unless it was done already. For a save the
  * pages may be overwritten as soon as this returns: what was read of them afterwards is thrown away. */
 void ss_cancel(ss_transfer* transfer, uint64_t id);
 

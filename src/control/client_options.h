@@ -1,0 +1,35 @@
+// ss_options, checked: everything a lookup or transfer object has to know about its engine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "chunk/chunk_key.h"
+#include "contract/result.h"
+#include "shadowserve/shadowserve.h"
+#include "wire/link_message.h"
+
+namespace shadowserve {
+
+struct ClientOptions {
+  std::string socket_path;
+  std::string client_name;
+  KeySpace space;
+  uint64_t lookup_timeout_ns = 0;
+  uint64_t fetch_timeout_ns = 0;
+  uint64_t save_timeout_ns = 0;
+  uint64_t staging_bytes = 0;  ///< 0 for a lookup
+  int core = -1;               ///< of the link thread; -1: not pinned
+
+  const KvGeometry& geometry() const { return space.geometry; }
+  /// The first message of a link.
+  LinkHello hello() const;
+};
+
+enum class ClientRole : uint8_t { kLookup, kTransfer };
+
+/// Fills in defaults. kConfig with a sentence in `message` that names the field.
+Result<ClientOptions> read_options(const ss_options& options, ClientRole role, std::string& message);
+
+}  // namespace shadowserve

@@ -1,0 +1,95 @@
+// The client's end of the link to the data plane: connects, greets, and starts afresh whenever the plane is
+// gone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "memory/shared_region.h"
+#include "wire/link_message.h"
+#include "world/clock.h"
+
+namespace shadowserve {
+
+/// One link, owned and driven by one thread (the object's link thread). Nothing here blocks; only the moment
+/// of connecting takes the staging region's allocation (tens of ms for 256 MiB).
+///
+/// Every connection has a staging region and rings of its own. A plane that is stuck rather than dead may
+/// still write into the old ones later; they are unmapped here and never used again, so it cannot do harm.
+class PlaneLink {
+ public:
+  static constexpr uint64_t kBackoffMinNs = 50 * kNsPerMs;
+  static constexpr uint64_t kBackoffMaxNs = 1'000 * kNsPerMs;
+  static constexpr uint64_t kWelcomeTimeoutNs = 2'000 * kNsPerMs;
+
+  /// `hello.staging_bytes` says how much staging memory each connection gets. `clock` must outlive the link.
+  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock);
+  ~PlaneLink();
+  PlaneLink(const PlaneLink&) = delete;
+  PlaneLink& operator=(const PlaneLink&) = delete;
+
+  enum class Change : uint8_t { kNone, kCameUp, kWentDown };
+  /// Connects, answers, detects a closed socket. After kWentDown nothing sent before will be answered.
+  Change step();
+  /// step() looks at the socket now rather than at its next regular look: the socket woke the thread.
+  void look_at_socket() { look_at_ns_ = 0; }
+  /// Gives the connection up (the plane does not answer, or answers nonsense). The caller treats everything
+  /// in flight as lost: step() will not report it again.
+  void drop(const char* reason);
+
+  bool up() const { return state_ == State::kUp; }
+  uint64_t down_since_ns() const { return down_since_ns_; }
+  /// When step() has something to do without being woken by a descriptor; UINT64_MAX: never.
+  uint64_t next_step_ns() const;
+  int socket_fd() const { return socket_; }
+  int doorbell_fd() const { return own_doorbell_; }
+
+  /// REQUIRES up(). False when the ring is full.
+  bool submit(const LinkRequest& request);
+  bool take(LinkReply& reply) { return replies_.pop(reply); }
+  /// Wakes the plane when it sleeps; once after a batch of submit().
+  void ring();
+  /// Consumer's side of the reply ring's sleep handshake; true when it is safe to sleep.
+  bool prepare_sleep() { return !up() || replies_.prepare_sleep(); }
+  void end_sleep();
+
+  std::byte* staging() const { return staging_.data(); }
+  /// Requests that may be in flight at once: a reply never lacks room.
+  uint32_t ring_entries() const { return ring_entries_; }
+
+ private:
+  enum class State : uint8_t { kDown, kGreeting, kUp };
+  bool connect_and_greet();
+  bool send_hello();
+  Change read_welcome();
+  bool adopt(const LinkWelcome& welcome, int (&fds)[3]);
+  void close_all();
+  void retry_later();
+  void say_down(const std::string& reason);
+  void say_up(uint32_t session);
+
+  enum class Absence : uint8_t { kNone, kSaid, kUnsaid };
+
+  const std::string socket_path_;
+  const LinkHello hello_;
+  const Clock& clock_;
+  State state_ = State::kDown;
+  uint64_t retry_at_ns_ = 0;
+  uint64_t backoff_ns_ = kBackoffMinNs;
+  uint64_t welcome_by_ns_ = 0;
+  uint64_t look_at_ns_ = 0;
+  uint64_t up_since_ns_ = 0;
+  uint64_t down_since_ns_ = 0;
+  uint64_t said_at_ns_ = 0;  // when an absence was last logged; 0: never
+  Absence absence_ = Absence::kNone;
+  int socket_ = -1;
+  int plane_doorbell_ = -1;
+  int own_doorbell_ = -1;
+  SharedRegion staging_;
+  SharedRegion rings_;
+  RequestRing requests_;
+  ReplyRing replies_;
+  uint32_t ring_entries_ = 0;
+};
+
+}  // namespace shadowserve
