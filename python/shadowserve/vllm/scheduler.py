@@ -241,7 +241,8 @@ class SchedulerSide:
             tracked.saves.discard(save.job)
         if result.error is not None:
             for index in range(save.chunks):
-                self._lookup.fetch_ended(result.error, nth_key(save.keys, index))
+                # Claims are free again. Not the error itself: a slow save is no reason to stop fetching.
+                self._lookup.fetch_ended("cancelled", nth_key(save.keys, index))
 
     def finished(self, request: "Request", block_ids: list[int]) -> bool:
         """The request ends. True: its pages are still to be read, keep them until it is reported as sent."""

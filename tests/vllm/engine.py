@@ -1,0 +1,120 @@
+"""A real vLLM engine with the connector, and how tests ask it things and judge its answers."""
+
+import dataclasses
+import pathlib
+import random
+import time
+
+from processes import wait_for
+from vllm import LLM, SamplingParams
+
+ANSWER_TOKENS = 12
+
+
+@dataclasses.dataclass
+class Answer:
+    """Greedy tokens with the best log probabilities at each position."""
+
+    tokens: list[int]
+    logprobs: list[dict[int, float]]
+
+    def agrees_with(self, other: "Answer", tolerance: float) -> bool:
+        """The same tokens up to a near tie: where they part, both thought both tokens about equally likely."""
+        for mine, yours, my_view, your_view in zip(self.tokens, other.tokens, self.logprobs, other.logprobs):
+            lost = float("-inf")
+            if abs(my_view[mine] - your_view.get(mine, lost)) > tolerance:
+                return False
+            if mine != yours:
+                return my_view[mine] - my_view.get(yours, lost) <= tolerance
+        return True
+
+
+def random_prompt(tokens: int, seed: int) -> list[int]:
+    """Of the tiny Llama's vocabulary, without its special tokens."""
+    source = random.Random(seed)
+    return [source.randrange(4, 8192) for _ in range(tokens)]
+
+
+class Engine:
+    """`changes` are LLM arguments; `settings` go to kv_connector_extra_config."""
+
+    def __init__(self, model: pathlib.Path, socket: str, changes: dict | None = None, **settings):
+        transfer = {
+            "kv_connector": "ShadowServeConnector",
+            "kv_connector_module_path": "shadowserve.vllm.connector",
+            "kv_role": "kv_both",
+            "kv_load_failure_policy": "recompute",
+            "kv_connector_extra_config": {"socket": socket, **settings},
+        }
+        options = dict(
+            model=str(model),
+            dtype="bfloat16",
+            enforce_eager=True,
+            max_model_len=12288,
+            max_num_batched_tokens=2048,
+            max_num_seqs=16,
+            seed=0,
+            disable_log_stats=False,
+            kv_transfer_config=transfer,
+            worker_extension_cls="engine_probe.EngineProbe",
+        )
+        self.llm = LLM(**(options | (changes or {})))
+        self.call("probe_install")
+
+    def stop(self) -> None:
+        self.llm.llm_engine.engine_core.shutdown()
+
+    def call(self, method: str, *args):
+        return self.llm.collective_rpc(method, args=args)[0]
+
+    def ask(self, *prompts: list[int], tokens: int = ANSWER_TOKENS) -> list[Answer]:
+        """All prompts at once, greedily."""
+        sampling = SamplingParams(temperature=0, max_tokens=tokens, logprobs=5, ignore_eos=True)
+        outputs = self.llm.generate(
+            [{"prompt_token_ids": prompt} for prompt in prompts], sampling, use_tqdm=False
+        )
+        return [
+            Answer(
+                list(output.outputs[0].token_ids),
+                [{token: one.logprob for token, one in position.items()} for position in output.outputs[0].logprobs],
+            )
+            for output in outputs
+        ]
+
+    def seconds_to_answer(self, prompt: list[int]) -> tuple[float, Answer]:
+        began_s = time.monotonic()
+        (answer,) = self.ask(prompt)
+        return time.monotonic() - began_s, answer
+
+    def totals(self) -> dict:
+        """The worker's counts since its start."""
+        return self.call("probe_totals")
+
+    def wait_until_saved(self) -> None:
+        def settled() -> bool:
+            totals = self.totals()
+            return totals["save_asked"] == totals["save_stored"] + sum(totals["save_failed"].values())
+
+        wait_for("all saves ended", settled)
+
+    def wait_until_connected(self) -> None:
+        wait_for("the engine is connected to the data plane", lambda: self.totals()["connected"])
+
+    def forget_prefixes(self) -> None:
+        """From here on only the store remembers."""
+        wait_for("no request holds pages", self.llm.reset_prefix_cache)
+
+    def compute_and_store(self, *prompts: list[int]) -> list[Answer]:
+        """Computes each prompt on its own, waits until it is stored, and forgets it."""
+        answers = []
+        for prompt in prompts:
+            answers += self.ask(prompt)
+            self.wait_until_saved()
+        self.forget_prefixes()
+        return answers
+
+    def metric(self, name: str) -> float:
+        """Sum of vllm:shadowserve_<name> over engines and reasons."""
+        return sum(
+            metric.value for metric in self.llm.get_metrics() if metric.name == f"vllm:shadowserve_{name}"
+        )

@@ -1,0 +1,80 @@
+"""Runs inside the engine's worker: sees the pages that are saved and loaded, and can damage them."""
+
+import hashlib
+
+from vllm.distributed.kv_transfer import get_kv_transfer_group
+
+
+class EngineProbe:
+    """vLLM mixes it into its worker (worker_extension_cls); tests call it by collective_rpc."""
+
+    def probe_install(self) -> None:
+        connector = get_kv_transfer_group()
+        worker = connector._worker
+        self.saved_pages: dict[str, str] = {}
+        self.loaded_pages: dict[str, str] = {}
+        self.kept_values: dict[str, object] = {}
+        self.probe_damages = False
+        start_saves, load_ended = worker.start_saves, worker._load_ended
+
+        def watched_start_saves(work):
+            for save in work.saves:
+                self._note(self.saved_pages, save, keep=True)
+            start_saves(work)
+
+        def watched_load_ended(job, error, chunks_placed):
+            load = worker._loads[job]
+            if error is None:
+                self._note(self.loaded_pages, load, keep=False)
+                if self.probe_damages:
+                    self._damage(load)
+            return load_ended(job, error, chunks_placed)
+
+        worker.start_saves, worker._load_ended = watched_start_saves, watched_load_ended
+
+    def _chunk_pages(self, job, index: int):
+        connector = get_kv_transfer_group()
+        each = connector._settings.chunk_tokens // connector._model.page_tokens
+        first = (job.first_chunk + index) * each
+        return [layer[job.page_ids[first : first + each]] for layer in connector._pages]
+
+    def _note(self, notes: dict[str, str], job, keep: bool) -> None:
+        import torch
+
+        for index in range(job.chunks):
+            key = job.keys[index * 32 : index * 32 + 32].hex()
+            pages = torch.stack(self._chunk_pages(job, index))
+            notes[key] = hashlib.sha256(pages.view(torch.int16).numpy().tobytes()).hexdigest()
+            if keep:
+                self.kept_values[key] = pages
+            elif key in self.kept_values:
+                computed = self.kept_values[key].float()
+                difference = (pages.float() - computed).pow(2).mean().sqrt() / computed.pow(2).mean().sqrt()
+                self.relative_error = max(getattr(self, "relative_error", 0.0), float(difference))
+
+    def _damage(self, load) -> None:
+        """Swaps the halves of every loaded page: same numbers, wrong places."""
+        connector = get_kv_transfer_group()
+        page_tokens = connector._model.page_tokens
+        for layer in connector._pages:
+            for page in load.page_ids[load.first_token // page_tokens :]:
+                layer[page].copy_(layer[page].flip(1).clone())
+
+    def probe_report(self) -> dict:
+        report = {
+            "saved": dict(self.saved_pages),
+            "loaded": dict(self.loaded_pages),
+            "relative_error": getattr(self, "relative_error", 0.0),
+        }
+        self.loaded_pages.clear()
+        self.relative_error = 0.0
+        return report
+
+    def probe_damage(self, damages: bool) -> None:
+        self.probe_damages = damages
+
+    def probe_forget(self) -> None:
+        self.kept_values.clear()
+
+    def probe_totals(self) -> dict:
+        return get_kv_transfer_group()._transfer.stats()

@@ -1,0 +1,168 @@
+"""Starts, stops, freezes and kills the processes around an engine: the store and the data plane."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def wait_for(what: str, condition, timeout_s: float = 20.0, every_s: float = 0.02):
+    """Returns the first true value of condition(); fails with `what` otherwise."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if value := condition():
+            return value
+        time.sleep(every_s)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def shadowserve_command() -> str:
+    """The installed command; else the newest one built in this checkout."""
+    beside = pathlib.Path(sys.executable).with_name("shadowserve")
+    if beside.exists():
+        return str(beside)
+    if found := shutil.which("shadowserve"):
+        return found
+    built = sorted(CHECKOUT.glob("build/*/apps/shadowserve"), key=lambda path: path.stat().st_mtime)
+    if not built:
+        raise FileNotFoundError("the shadowserve command is not built; see CONTRIBUTING")
+    return str(built[-1])
+
+
+class Process:
+    """One process with its log in a file."""
+
+    def __init__(self, folder: pathlib.Path, name: str):
+        self.folder = folder
+        self.log_path = folder / f"{name}.log"
+        self.process: subprocess.Popen | None = None
+
+    def _spawn(self, command: list[str]) -> None:
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        if self.running:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self._reap()
+
+    def kill(self) -> None:
+        if self.running:
+            self.process.kill()
+        self._reap()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def _reap(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+            self.process = None
+
+
+class RedisServer(Process):
+    """In memory only: a restart finds it empty."""
+
+    def __init__(self, folder: pathlib.Path):
+        super().__init__(folder, "redis")
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        options = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        self._spawn(["redis-server", "--port", str(self.port), *options])
+        wait_for("Redis answers", lambda: self.running and self._answers())
+
+    def ensure_up(self) -> None:
+        if not self.running:
+            self.start()
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("PING") == b"PONG"
+        except OSError:
+            return False
+
+    def ask(self, *words: str | bytes):
+        """One command, one answer: bytes, int, None or a list of them."""
+        encoded = [word.encode() if isinstance(word, str) else word for word in words]
+        parts = [b"*%d\r\n" % len(encoded), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)]
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(b"".join(parts))
+            with connection.makefile("rb") as answers:
+                return _read_answer(answers)
+
+    def records(self) -> list[bytes]:
+        return sorted(self.ask("KEYS", "ss1:*"))
+
+    def edit(self, change) -> int:
+        """Replaces every record by change(record); returns how many."""
+        names = self.records()
+        for name in names:
+            self.ask("SET", name, change(self.ask("GET", name)))
+        return len(names)
+
+
+def _read_answer(answers):
+    kind, rest = answers.read(1), answers.readline()[:-2]
+    if kind == b"+":
+        return rest
+    if kind == b":":
+        return int(rest)
+    if kind == b"$":
+        return None if rest == b"-1" else answers.read(int(rest) + 2)[:-2]
+    if kind == b"*":
+        return [_read_answer(answers) for _ in range(int(rest))]
+    raise AssertionError(f"Redis: {kind + rest!r}")
+
+
+class DataPlane(Process):
+    def __init__(self, folder: pathlib.Path, store_url: str):
+        super().__init__(folder, "plane")
+        self.socket = str(folder / "plane.sock")
+        self._store_url = store_url
+
+    def start(self) -> None:
+        command = [shadowserve_command(), "plane", "--store", self._store_url, "--socket", self.socket]
+        core = max(os.sched_getaffinity(0))
+        if core > 0:
+            command += ["--cores", str(core)]
+        self._spawn(command)
+        wait_for(f"the data plane listens (see {self.log_path})", self._listens)
+
+    def ensure_up(self) -> None:
+        if not self.running:
+            self.start()
+
+    def _listens(self) -> bool:
+        assert self.running, self.log_path.read_text()[-2000:]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            try:
+                probe.connect(self.socket)
+            except OSError:
+                return False
+            return True
