@@ -29,8 +29,8 @@ struct KvGeometry {
   size_t plane_bytes() const { return plane_values() * kElementBytes; }
   size_t chunk_bytes() const { return plane_bytes() * planes(); }
 
-  /// kConfig when a field is zero or over its limit, or one plane does not fit a record (use fewer tokens), or
-  /// one token of a plane does not fit a frame.
+  /// kConfig when a field is zero or over its limit, or one plane does not fit a record (use fewer tokens),
+  /// or one token of a plane does not fit a frame.
   Result<void> validate() const;
 
   /// Planes of every part but the last, which may be shorter. Parts are of equal size as far as possible and

@@ -24,17 +24,17 @@ enum class CoderId : uint8_t {
 
 /// How symbols are laid out as the bytes the coder sees. Values are part of the format.
 enum class PackingId : uint8_t {
-  kBytes = 0,    ///< one symbol a byte
-  kNibbles = 1,  ///< two symbols a byte, the first in the low half (alphabets of at most 16)
-  kElements = 2, ///< raw 16-bit little-endian elements
-  kSplit = 3,    ///< raw elements as two byte planes: all high bytes, then all low bytes
+  kBytes = 0,     ///< one symbol a byte
+  kNibbles = 1,   ///< two symbols a byte, the first in the low half (alphabets of at most 16)
+  kElements = 2,  ///< raw 16-bit little-endian elements
+  kSplit = 3,     ///< raw elements as two byte planes: all high bytes, then all low bytes
 };
 
 /// How symbols become values. Values are part of the format.
 enum class QuantizerId : uint8_t {
-  kRaw = 0,         ///< the elements themselves
-  kTokenSym = 1,    ///< x = (q - zero) * scale[token][head group]; scales bf16, zero = (levels - 1) / 2
-  kChannelAsym = 2, ///< x = q * step[group][channel] + min[group][channel]; both bf16; groups of tokens
+  kRaw = 0,          ///< the elements themselves
+  kTokenSym = 1,     ///< x = (q - zero) * scale[token][head group]; scales bf16, zero = (levels - 1) / 2
+  kChannelAsym = 2,  ///< x = q * step[group][channel] + min[group][channel]; both bf16; groups of tokens
 };
 
 /// Fixed part of a record, little-endian, 144 bytes. Fields are validated by open_record() before use.
@@ -45,7 +45,7 @@ struct RecordHeader {
   uint32_t header_bytes;  ///< header + frame table
   uint32_t record_bytes;  ///< everything
   uint32_t frame_count;
-  uint8_t element;  ///< ElementType
+  uint8_t element;    ///< ElementType
   uint8_t seal_kind;  ///< 1 = XXH3-128 keyed with the seal key (damage), 2 = AES-256-GMAC (tampering)
   uint8_t reserved0[2];
   uint32_t layers;
@@ -59,7 +59,7 @@ struct RecordHeader {
   uint8_t profile[24];  ///< name, NUL padded: for people and inspect, frames speak for themselves
   uint8_t nonce[12];    ///< of a GMAC seal, else 0
   uint8_t reserved1[4];
-  uint8_t seal[16];     ///< over the whole record with this field zero
+  uint8_t seal[16];  ///< over the whole record with this field zero
 };
 static_assert(sizeof(RecordHeader) == 144 && alignof(RecordHeader) == 4);
 
@@ -68,16 +68,16 @@ struct FrameEntry {
   uint32_t plane;  ///< absolute plane number
   uint16_t token_first;
   uint16_t token_count;
-  uint8_t quantizer;     ///< QuantizerId
-  uint8_t packing;       ///< PackingId
-  uint8_t coder;         ///< CoderId
-  uint8_t levels;        ///< alphabet size of the quantizer (255 at most), 0 for kRaw
-  uint16_t group_tokens; ///< kChannelAsym: tokens that share steps; else 0
-  uint16_t group_heads;  ///< kTokenSym: heads that share a scale; else 0
+  uint8_t quantizer;      ///< QuantizerId
+  uint8_t packing;        ///< PackingId
+  uint8_t coder;          ///< CoderId
+  uint8_t levels;         ///< alphabet size of the quantizer (255 at most), 0 for kRaw
+  uint16_t group_tokens;  ///< kChannelAsym: tokens that share steps; else 0
+  uint16_t group_heads;   ///< kTokenSym: heads that share a scale; else 0
   uint32_t scale_bytes;
-  uint32_t symbol_bytes; ///< what the coder gives back; at most kFrameBytesMax
+  uint32_t symbol_bytes;  ///< what the coder gives back; at most kFrameBytesMax
   uint32_t coded_bytes;
-  uint32_t reserved;     ///< 0
+  uint32_t reserved;  ///< 0
 };
 static_assert(sizeof(FrameEntry) == 32 && alignof(FrameEntry) == 4);
 
@@ -117,8 +117,8 @@ inline constexpr uint16_t kScaleBitsEnd = 0x7B00;
 
 /// Checks everything about hostile `bytes` before one of them is used, in this order: size, magic, version,
 /// sizes in the header, identity (key, shape, part), seal, frame table (frames tile every plane and token
-/// exactly once, in order; bounds; known ids; scales below kScaleBitsEnd). Fills `view`, which may be used only
-/// after success. A `seal` of a tenant with a salt refuses kXxh3 seals. No allocation after the thread's
+/// exactly once, in order; bounds; known ids; scales below kScaleBitsEnd). Fills `view`, which may be used
+/// only after success. A `seal` of a tenant with a salt refuses kXxh3 seals. No allocation after the thread's
 /// first call, any thread.
 /// Errors: kRecordTruncated, kRecordVersion, kRecordForeign, kRecordCorrupt, kRecordMalformed, kUnsupported.
 Result<void> open_record(std::span<const std::byte> bytes, const PartShape& shape, const ChunkKey& key,

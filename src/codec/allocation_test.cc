@@ -20,12 +20,10 @@ struct Worker {
   CoderWorkspace workspace;
 
   bool trip(const Profile& profile, const PartShape& shape, SealKind kind, std::span<const std::byte> input) {
-    const ChunkKey parent{};
-    const uint32_t tokens[] = {1, 2, 3};
-    const ChunkKey key = next_chunk_key(parent, tokens);
+    const ChunkKey key{}, seal{};
     if (!quantize_part(profile, shape, input, symbols, scales, plan)) return false;
-    const auto size = compress_part(plan, profile, key, kind, parent, symbols, scales, workspace, record);
-    if (!size || !open_record(std::span(record).first(*size), shape, key, parent, view)) return false;
+    const auto size = compress_part(plan, profile, key, kind, seal, symbols, scales, workspace, record);
+    if (!size || !open_record(std::span(record).first(*size), shape, key, seal, view)) return false;
     for (uint32_t i = 0; i < view.frame_count(); ++i) {
       const auto& frame = view.frame(i);
       const auto room = std::span(symbols).subspan(frame.symbol_offset, frame.entry.symbol_bytes);

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "chunk/record_frames.h"
@@ -121,6 +122,9 @@ void compare(const FrameShape& shape, uint32_t seed) {
 TEST(FrameKernel, EveryTargetMatchesTheOracle) {
   const auto targets = hwy::SupportedAndGeneratedTargets();
   ASSERT_FALSE(targets.empty());
+  std::string names;
+  for (const int64_t target : targets) names += std::string(hwy::TargetName(target)) + " ";
+  RecordProperty("targets", names);
   for (const int64_t target : targets) {
     hwy::SetSupportedTargetsForTest(target);
     SCOPED_TRACE(hwy::TargetName(target));

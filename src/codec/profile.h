@@ -22,9 +22,9 @@ struct PlaneRecipe {
   CoderId coder = CoderId::kNone;
 };
 
-/// `raw`: elements, lossless. `int8`: per token and head, 255 levels. `kv4`: K 16 levels per channel in groups
-/// of 128 tokens, V 15 levels per token and head. `cachegen`: the public code's bins, per token over all heads
-/// (K 32 bins in layers 0-9 then 16, V 32 in layers 0-1 then 16; `m = bins/2 - 1`, 2m + 1 levels).
+/// `raw`: elements, lossless. `int8`: per token and head, 255 levels. `kv4`: K 16 levels per channel in
+/// groups of 128 tokens, V 15 levels per token and head. `cachegen`: the public code's bins, per token over
+/// all heads (K 32 bins in layers 0-9 then 16, V 32 in layers 0-1 then 16; `m = bins/2 - 1`, 2m + 1 levels).
 struct Profile {
   ProfileId id = ProfileId::kKv4;
   std::optional<CoderId> coder;  ///< forced coder; else the profile's own choice
