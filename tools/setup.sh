@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a fresh Debian 12+ or Ubuntu 24.04 lacks to build ShadowServe and to run it under vLLM on a CPU.
 set -euo pipefail
+trap 'echo "setup: stopped at line $LINENO of tools/setup.sh" >&2' ERR
 
 tools_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(dirname "$tools_dir")
@@ -160,9 +161,13 @@ setup_gemma() {
 # ---- this project -------------------------------------------------------------------------------------------------
 
 package_key() {
+  local inputs=() input
   cd "$checkout"
-  find pyproject.toml CMakeLists.txt cmake include src python -type f ! -path '*/__pycache__/*' -print0 2>/dev/null |
-    sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+  for input in pyproject.toml CMakeLists.txt cmake include src apps python; do
+    [[ ! -e $input ]] || inputs+=("$input")
+  done
+  find "${inputs[@]}" -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' -print0 | sort -z | xargs -0 sha256sum |
+    sha256sum | cut -d' ' -f1
 }
 
 setup_package() {
