@@ -30,13 +30,15 @@ std::string flag_of(std::string_view name) {
 void SettingFlags::add_to(CLI::App& app, std::initializer_list<std::string_view> names) {
   app.add_option("--config", config_path_, "TOML file with settings; default: $SHADOWSERVE_CONFIG")
       ->type_name("FILE");
+  const Settings defaults(read_process_environment());
   for (const SettingSpec& spec : setting_specs()) {
     if (std::find(names.begin(), names.end(), spec.name) == names.end()) continue;
     const std::string name(spec.name);
     app.add_option_function<std::string>(
            flag_of(name), [this, name](const std::string& value) { given_[name] = value; },
            std::string(spec.meaning))
-        ->type_name(std::string(spec.value_name));
+        ->type_name(std::string(spec.value_name))
+        ->default_str(defaults.text(name));
   }
 }
 
