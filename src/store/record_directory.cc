@@ -13,7 +13,7 @@ bool RecordDirectory::touch(std::string_view key) {
   const std::lock_guard lock(mutex_);
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return false;
-  if (!fifo_) order_.splice(order_.end(), order_, found->second);
+  found->second->used = true;
   return true;
 }
 
@@ -25,7 +25,7 @@ void RecordDirectory::add(std::string_view key, uint64_t bytes) {
     order_.splice(order_.end(), order_, found->second);
     return;
   }
-  order_.push_back({std::string(key), bytes});
+  order_.push_back({.key = std::string(key), .bytes = bytes});
   by_key_.emplace(order_.back().key, std::prev(order_.end()));
   bytes_ += bytes;
 }
@@ -44,26 +44,33 @@ void RecordDirectory::remove(std::string_view key) {
   order_.erase(record);
 }
 
-std::vector<RecordDirectory::Record> RecordDirectory::evict(uint64_t more_bytes, uint64_t limit_bytes,
-                                                            std::string_view keep) {
-  std::vector<Record> out;
+RecordDirectory::Plan RecordDirectory::make_room(uint64_t more_bytes, uint64_t limit_bytes,
+                                                 uint64_t renew_bytes, std::string_view keep) {
+  Plan plan;
   const std::lock_guard lock(mutex_);
   for (auto record = order_.begin(); record != order_.end() && bytes_ + more_bytes > limit_bytes;) {
+    const auto next = std::next(record);
     if (record->key == keep) {
-      ++record;
-      continue;
+      // about to be replaced
+    } else if (!fifo_ && record->used && record->bytes <= renew_bytes) {
+      renew_bytes -= record->bytes;
+      record->used = false;
+      plan.renewed.push_back(*record);
+      order_.splice(order_.end(), order_, record);
+    } else {
+      forget(record);
+      plan.evicted.push_back(std::move(*record));
+      order_.erase(record);
+      ++evicted_;
     }
-    forget(record);
-    out.push_back(std::move(*record));
-    record = order_.erase(record);
-    ++evicted_;
+    record = next;
   }
-  return out;
+  return plan;
 }
 
-void RecordDirectory::restore(const std::vector<Record>& records) {
+void RecordDirectory::restore(const std::vector<Record>& evicted) {
   const std::lock_guard lock(mutex_);
-  for (auto record = records.rbegin(); record != records.rend(); ++record) {
+  for (auto record = evicted.rbegin(); record != evicted.rend(); ++record) {
     order_.push_front(*record);
     by_key_.emplace(order_.front().key, order_.begin());
     bytes_ += record->bytes;

@@ -18,8 +18,10 @@ class RecordDirectory {
   struct Record {
     std::string key;
     uint64_t bytes = 0;
+    bool used = false;  ///< since it was written; gives it a second turn
   };
 
+  /// `fifo`: records go in the order in which they were written, used or not.
   explicit RecordDirectory(bool fifo) : fifo_(fifo) {}
 
   /// Whether the record is there; empty when the lock is taken just now. Never waits, never allocates.
@@ -29,10 +31,17 @@ class RecordDirectory {
   /// Adds a record, or replaces it, as the youngest.
   void add(std::string_view key, uint64_t bytes);
   void remove(std::string_view key);
-  /// Removes records, the next to go first, until `more_bytes` fit under `limit_bytes`, sparing `keep`.
-  std::vector<Record> evict(uint64_t more_bytes, uint64_t limit_bytes, std::string_view keep);
-  /// Undoes evict(): they are the next to go again.
-  void restore(const std::vector<Record>& records);
+
+  /// What it takes to make room.
+  struct Plan {
+    std::vector<Record> evicted;  ///< gone from the directory, to be deleted
+    std::vector<Record> renewed;  ///< now among the youngest, to be written again
+  };
+  /// Takes records, oldest first, until `more_bytes` fit under `limit_bytes`, sparing `keep`: those that were
+  /// used are renewed, up to `renew_bytes` of them, the others evicted.
+  Plan make_room(uint64_t more_bytes, uint64_t limit_bytes, uint64_t renew_bytes, std::string_view keep);
+  /// Puts evicted records back: they are the next to go again.
+  void restore(const std::vector<Record>& evicted);
 
   struct Usage {
     uint64_t bytes = 0, records = 0, evicted = 0;
@@ -40,7 +49,7 @@ class RecordDirectory {
   Usage usage() const;
 
  private:
-  using Order = std::list<Record>;  // the next to go is in front
+  using Order = std::list<Record>;  // as written: the oldest is in front
   void forget(Order::iterator record);
 
   const bool fifo_;

@@ -36,6 +36,7 @@ RedisDial::RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake,
 void RedisDial::drop(uint64_t now_ns, const char* reason, std::string_view detail) {
   uint64_t suppressed = 0;
   if (gate_.pass(now_ns, suppressed)) {
+    told_down_ = true;
     spdlog::warn("store {}: {}{}{}; trying again ({} earlier lines like this held back)", target_->name,
                  reason, detail.empty() ? "" : ": ", detail, suppressed);
   }
@@ -99,8 +100,8 @@ void RedisDial::greet(uint64_t now_ns) {
       state_ = State::kUp;
       first_attempt_ = false;
       backoff_ns_ = 0;
-      if (was_up_) spdlog::info("store {}: connected again", target_->name);
-      was_up_ = true;
+      if (told_down_) spdlog::info("store {}: connected again", target_->name);
+      told_down_ = false;
       return;
     } else if (event == RespEvent::kError) {
       // -LOADING passes by itself; anything else (NOAUTH, WRONGPASS, NOPERM, a wrong database) needs a

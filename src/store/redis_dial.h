@@ -69,8 +69,8 @@ class RedisDial {
   Error error_ = Error::kStoreDown;
   bool first_attempt_ = true;
   bool output_wanted_ = false;
-  bool was_up_ = false;
-  uint64_t next_ns_ = 0;  // kDown: of the next attempt; kConnecting, kGreeting: its deadline
+  bool told_down_ = false;  // a log line says that there is no connection
+  uint64_t next_ns_ = 0;    // kDown: of the next attempt; kConnecting, kGreeting: its deadline
   uint64_t backoff_ns_ = 0;
   size_t address_ = 0;
   size_t greeting_sent_ = 0;

@@ -93,7 +93,7 @@ Result<std::shared_ptr<RocksdbCore>> RocksdbCore::open(const RocksdbOptions& opt
 
 Result<void> RocksdbCore::open_database(std::string& message) {
   if (message = unsuitable(options_.path); !message.empty()) return fail(Error::kConfig);
-  const uint64_t write_buffer = std::clamp<uint64_t>(options_.limit_bytes / 64, 4u << 20, 64u << 20);
+  const uint64_t write_buffer = std::clamp<uint64_t>(options_.limit_bytes / 64, 2u << 20, 64u << 20);
   rocksdb::ColumnFamilyOptions listing;
   listing.write_buffer_size = 4u << 20;
   const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
@@ -151,6 +151,13 @@ Result<void> RocksdbCore::load_directory(std::string& message) {
   std::sort(all.begin(), all.end(), [](const Listed& a, const Listed& b) { return a.sequence < b.sequence; });
   for (const Listed& record : all) directory_.add(record.key, record.bytes);
   if (!all.empty()) sequence_ = all.back().sequence + 1;
+  // The limit may be lower than last time.
+  batch_.Clear();
+  if (directory_.usage().bytes > options_.limit_bytes && !write_with_room({}, 0)) {
+    message = fmt::format("the store at {} holds more than its limit and cannot be written; check the disk",
+                          options_.path);
+    return fail(Error::kSystem);
+  }
   return {};
 }
 

@@ -51,6 +51,10 @@ class RocksdbCore {
   void run(RocksdbChannel& channel, RocksdbOperation& operation);
   Error run_get(RocksdbOperation& operation);
   Error run_put(RocksdbOperation& operation);
+  void list(std::string_view key, uint64_t bytes);
+  /// Writes the batch together with what makes room for `bytes` under the limit, then lists `key` (unless
+  /// empty).
+  bool write_with_room(std::string_view key, uint64_t bytes);
   void keep_bounded();
   void measure_disk();
   void clean(double oldest_share);
@@ -76,6 +80,7 @@ class RocksdbCore {
   std::condition_variable cleaner_wakes_;
   std::atomic<uint64_t> disk_bytes_{0}, unmeasured_bytes_{0};
   std::atomic<uint64_t> next_warning_ns_{0};
+  std::atomic<bool> write_failed_{false};
 };
 
 }  // namespace shadowserve

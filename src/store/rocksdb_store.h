@@ -12,11 +12,12 @@ namespace shadowserve {
 struct RocksdbOptions {
   std::string path;
   uint64_t limit_bytes = 10'000'000'000;  ///< records held; the disk may hold up to about 1.3 times as much
-  bool evict_fifo = false;                ///< oldest first instead of least recently used first
-  uint32_t readers = 2;                   ///< threads that serve gets; puts have one thread of their own
+  /// Oldest first, used or not. Otherwise records that were used since they were written get another turn.
+  bool evict_fifo = false;
+  uint32_t readers = 2;  ///< threads that serve gets; puts have one thread of their own
 };
 
-inline constexpr uint64_t kRocksdbLimitMin = 32u << 20;
+inline constexpr uint64_t kRocksdbLimitMin = 64'000'000;
 
 /// Opens or creates the database and starts its threads. Blocks. kConfig when the folder is not one of ours,
 /// is in use or is damaged, or the limit is below kRocksdbLimitMin; kSystem when the disk refuses.

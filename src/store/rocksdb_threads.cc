@@ -18,10 +18,18 @@ rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()};
 
 constexpr uint64_t percent(uint64_t whole, uint64_t share) { return whole / 100 * share; }
 
-// Shares of the limit that the disk may hold before surviving records are moved together, and before puts
-// wait for that. The rest up to 130 % is for logs and the copies a clean-up makes.
-constexpr uint64_t kCleanFromPercent = 112;
-constexpr uint64_t kRefuseFromPercent = 122;
+// Shares of the limit that the disk may hold before old files are cleaned up, and before puts wait for that.
+// The rest up to 130 % is for logs, and for the copies that cleaning makes before it deletes.
+constexpr uint64_t kCleanFromPercent = 110;
+constexpr uint64_t kRefuseFromPercent = 120;
+constexpr double kCleanedShare = 0.08;
+constexpr int kCleanedSharesMax = 12;
+
+// For each byte put at most this many bytes of old but used records are written again. Evicting in the order
+// of writing, with a second turn for what was used, keeps garbage together in the oldest files, which then go
+// whole: strict LRU would leave holes everywhere, and filling those means rewriting the whole store again and
+// again.
+constexpr uint64_t kRenewedPerWritten = 2;
 
 }  // namespace
 
@@ -96,24 +104,43 @@ Error RocksdbCore::run_put(RocksdbOperation& operation) {
   if (!operation.claim()) return Error::kDeadline;
   batch_.Put(records_, slice(key), {reinterpret_cast<const char*>(operation.from.data()), bytes});
   operation.release();  // the batch has a copy
+  list(key, bytes);
+  if (!write_with_room(key, bytes)) return Error::kStoreRefused;
+  operation.bytes = bytes;
+  return Error::kNone;
+}
+
+void RocksdbCore::list(std::string_view key, uint64_t bytes) {
   const std::array<uint64_t, 2> numbers = {bytes, sequence_++};
   batch_.Put(listing_, slice(key), {reinterpret_cast<const char*>(numbers.data()), sizeof(numbers)});
-  const std::vector<RecordDirectory::Record> evicted = directory_.evict(bytes, options_.limit_bytes, key);
-  for (const RecordDirectory::Record& record : evicted) {
+}
+
+bool RocksdbCore::write_with_room(std::string_view key, uint64_t bytes) {
+  const RecordDirectory::Plan plan =
+      directory_.make_room(bytes, options_.limit_bytes, bytes * kRenewedPerWritten, key);
+  for (const RecordDirectory::Record& record : plan.evicted) {
     batch_.Delete(records_, record.key);
     batch_.Delete(listing_, record.key);
   }
+  uint64_t renewed_bytes = 0;
+  for (const RecordDirectory::Record& record : plan.renewed) {
+    rocksdb::PinnableSlice value;
+    if (!database_->Get(rocksdb::ReadOptions(), records_, record.key, &value).ok()) continue;
+    batch_.Put(records_, record.key, value);
+    list(record.key, value.size());
+    renewed_bytes += value.size();
+  }
   const rocksdb::Status status = database_->Write(rocksdb::WriteOptions(), &batch_);
   if (!status.ok()) {
-    directory_.restore(evicted);
+    directory_.restore(plan.evicted);
+    write_failed_.store(true);
     warn("put", status);
-    return Error::kStoreRefused;
+    return false;
   }
-  directory_.add(key, bytes);
-  operation.bytes = bytes;
-  // Written twice: to the log now, to a blob file at the next flush.
-  if (unmeasured_bytes_.fetch_add(bytes) + bytes > options_.limit_bytes / 64) cleaner_wakes_.notify_all();
-  return Error::kNone;
+  if (!key.empty()) directory_.add(key, bytes);
+  const uint64_t written = bytes + renewed_bytes;
+  if (unmeasured_bytes_.fetch_add(written) + written > options_.limit_bytes / 64) cleaner_wakes_.notify_all();
+  return true;
 }
 
 void RocksdbCore::warn(const char* what, const rocksdb::Status& status) {
@@ -155,11 +182,17 @@ void RocksdbCore::keep_bounded() {
       cleaner_wakes_.wait_for(lock, std::chrono::seconds(1));
     }
     if (stopping_.load()) return;
+    // A failed write (a full disk) stops RocksDB from writing until it is told that things may be better now.
+    if (write_failed_.exchange(false)) database_->Resume().PermitUncheckedError();
     measure_disk();
-    // Moves survivors out of as few of the oldest files as will do.
-    for (const double share : {0.0, 0.1, 0.25, 0.5, 1.0}) {
-      if (stopping_.load() || disk_bytes() <= percent(options_.limit_bytes, kCleanFromPercent)) break;
-      clean(share);
+    const auto too_much = [&] { return disk_bytes() > percent(options_.limit_bytes, kCleanFromPercent); };
+    if (!too_much()) continue;
+    clean(0);  // finds out what was deleted, and drops files of which nothing is left
+    measure_disk();
+    // Values written again and again leave holes elsewhere: then move survivors together, a few files at a
+    // time.
+    for (int i = 0; i < kCleanedSharesMax && too_much() && !stopping_.load(); ++i) {
+      clean(kCleanedShare);
       measure_disk();
     }
   }
