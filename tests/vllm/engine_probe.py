@@ -1,6 +1,7 @@
 """Runs inside the engine's worker: sees the pages that are saved and loaded, and can damage them."""
 
 import hashlib
+import logging
 
 from vllm.distributed.kv_transfer import get_kv_transfer_group
 
@@ -15,6 +16,10 @@ class EngineProbe:
         self.loaded_pages: dict[str, str] = {}
         self.kept_values: dict[str, object] = {}
         self.probe_damages = False
+        self.log_lines: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: self.log_lines.append(record.getMessage())
+        logging.getLogger("vllm.shadowserve").addHandler(handler)
         start_saves, load_ended = worker.start_saves, worker._load_ended
 
         def watched_start_saves(work):
@@ -69,6 +74,11 @@ class EngineProbe:
         self.loaded_pages.clear()
         self.relative_error = 0.0
         return report
+
+    def probe_log(self) -> list[str]:
+        """Lines logged by the connector since the last call."""
+        lines, self.log_lines[:] = list(self.log_lines), []
+        return lines
 
     def probe_damage(self, damages: bool) -> None:
         self.probe_damages = damages
