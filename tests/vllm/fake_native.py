@@ -10,7 +10,7 @@ class FakeLookup:
 
     def __init__(self, stored: set[bytes], chunk_tokens: int, patience: int = 2):
         self.stored = stored
-        self.claimed: set[bytes] = set()
+        self.known: set[bytes] = set()  # claimed, or seen in the store
         self.ended: list[tuple[str | None, bytes]] = []
         self._chunk_tokens = chunk_tokens
         self._patience = patience
@@ -37,20 +37,25 @@ class FakeLookup:
         hits = 0
         while hits * KEY_BYTES < len(keys) and keys[hits * KEY_BYTES : (hits + 1) * KEY_BYTES] in self.stored:
             hits += 1
+        self._learn(keys)
         return hits
 
     def forget(self, number: int) -> None:
-        self.asked.pop(number, None)
+        if number in self.asked:
+            self._learn(self.asked.pop(number)[0])
+
+    def _learn(self, keys: bytes) -> None:
+        self.known |= self.stored & {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
 
     def fetch_ended(self, error: str | None, key: bytes) -> None:
         self.ended.append((error, key))
         if error is not None:
-            self.claimed.discard(key)
+            self.known.discard(key)
 
     def claim_save(self, key: bytes) -> bool:
-        if key in self.claimed or key in self.stored:
+        if key in self.known:
             return False
-        self.claimed.add(key)
+        self.known.add(key)
         return True
 
 

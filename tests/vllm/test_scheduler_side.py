@@ -144,7 +144,7 @@ def test_does_not_save_what_was_hit_or_what_another_request_saves(lookup):
     tokens = prompt(1024)
     keys = keys_of(lookup, tokens)
     lookup.stored = set(keys[:2])
-    lookup.claimed = {keys[2]}
+    lookup.known = {keys[2]}
     side, request, blocks = make_side(lookup), FakeRequest("a", tokens), {"a": FakeBlocks(8)}
     side.track(request)
     assert answered(side, request) == (512, True)
@@ -217,7 +217,6 @@ def test_a_failed_chunk_is_recomputed_saved_again_and_not_fetched_again(lookup):
     side.allocated(request, blocks["a"], 1024)
     assert side.matched_tokens(waiting, 0) == (None, False), "waits for the pages that are arriving"
     (load,) = schedule(side, {}, blocks).loads
-    lookup.stored.discard(keys[2])
     side.ended([Result(load.job, "record_corrupt", 2)], set())
     assert lookup.ended == [("record_corrupt", keys[2])]
     assert side.matched_tokens(request, 0) == (0, False), "once is enough"

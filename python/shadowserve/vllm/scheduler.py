@@ -24,9 +24,9 @@ class Tracked:
     keys: bytes = b""
     """Of its leading complete chunks, as far as they were needed."""
     lookup: int | None = None
-    """The lookup asked for since the request last had no blocks."""
+    """The lookup under way."""
     hits: int | None = None
-    """Its answer: leading chunks that are stored."""
+    """Answer of the lookup since the request last had no blocks: leading chunks that are stored."""
     load: Load | None = None
     """Under way."""
     load_failed: bool = False
@@ -91,9 +91,14 @@ class SchedulerSide:
         if tracked.hits is None:
             if tracked.lookup is None:
                 self._start_lookup(tracked)
-            tracked.hits = self._lookup.poll(tracked.lookup)
-            if tracked.hits is None:
+            if tracked.lookup is None:
+                return 0, False
+            hits = self._lookup.poll(tracked.lookup)
+            if hits is None:
                 return None, False
+            # At once: forgetting later would mark chunks as stored that a fetch has found damaged in between.
+            self._drop_lookup(tracked)
+            tracked.hits = hits
         tokens = tracked.hits * self._chunk_tokens - computed
         if not self._worth_fetching(tokens):
             return 0, False
@@ -126,8 +131,6 @@ class SchedulerSide:
         if tracked.keys:
             tracked.lookup = next(self._numbers)
             self._lookup.start(tracked.lookup, tracked.keys)
-        else:
-            tracked.hits = 0
 
     def _drop_lookup(self, tracked: Tracked) -> None:
         if tracked.lookup is not None:
