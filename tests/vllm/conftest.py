@@ -55,7 +55,9 @@ def raw_engine(tiny_model, plane):
     """Lossless profile: what is fetched must be what was computed, bit for bit. Short limits, for the faults."""
     from engine import Engine
 
-    engine = Engine(tiny_model, plane.socket, profile="raw", fetch_timeout_ms=3000, save_timeout_ms=5000)
+    engine = Engine(
+        tiny_model, plane.socket, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000
+    )
     yield engine
     engine.stop()
 

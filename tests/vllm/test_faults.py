@@ -15,8 +15,8 @@ from test_fetch import CHUNK, ROUNDING  # noqa: E402
 pytestmark = pytest.mark.engine
 
 TOKENS = 2048
-# The fixture's fetch_timeout_ms, the lookup's default, and the grace that both ends allow.
-LIMITS_S = 3.0 + 0.1 + 1.0
+# The fixture's fetch_timeout_ms and lookup_timeout_ms, and the grace that both ends allow.
+LIMITS_S = 3.0 + 1.0 + 1.0
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ PREEMPTING = {"num_gpu_blocks_override": 36, "max_model_len": 4096}  # 4,608 tok
 def run_engine(tiny_model, plane, asks, tokens=ANSWER_TOKENS, changes=None, hash_seed="0", **settings) -> dict:
     work = {
         "model": str(tiny_model), "socket": plane.socket, "asks": asks, "tokens": tokens, "changes": changes,
-        "settings": settings,
+        "settings": {"lookup_timeout_ms": 1000} | settings,
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, str(SCRIPT), json.dumps(work)],
