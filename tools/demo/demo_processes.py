@@ -83,11 +83,11 @@ def shadowserve_command() -> str:
     beside = pathlib.Path(sys.executable).parent / "shadowserve"
     if beside.is_file():
         return str(beside)
-    builds = pathlib.Path(__file__).resolve().parents[2] / "build"
-    for build in ("release", "dev"):
-        if (builds / build / "apps/shadowserve").is_file():
-            return str(builds / build / "apps/shadowserve")
-    raise SystemExit("demo: there is no shadowserve command; run tools/setup.sh package")
+    builds = (pathlib.Path(__file__).resolve().parents[2] / "build").glob("*/apps/shadowserve")
+    newest = max(builds, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise SystemExit("demo: there is no shadowserve command; run tools/setup.sh package")
+    return str(newest)
 
 
 def free_port() -> int:
@@ -151,7 +151,7 @@ class Engine(Child):
             sys.executable, "-m", "vllm.entrypoints.openai.api_server",
             "--model", str(model), "--served-model-name", "demo", "--dtype", "bfloat16",
             "--host", "127.0.0.1", "--port", str(self.port), "--max-model-len", str(tokens_max),
-            "--max-num-seqs", "8", "--kv-transfer-config", json.dumps(transfer),
+            "--max-num-seqs", "8", "--enforce-eager", "--kv-transfer-config", json.dumps(transfer),
         ]  # fmt: skip
         super().__init__(
             f"engine {number}", command, folder / f"engine{number}.log",
