@@ -1,0 +1,158 @@
+// The C API as an engine uses it: settings with helpful refusals, and one trip with real threads.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <numeric>
+#include <thread>
+
+#include "control/fake_plane.h"
+#include "control/test_engine.h"
+#include "shadowserve/shadowserve.h"
+
+namespace shadowserve {
+namespace {
+
+std::string refusal(const ss_options& options, bool transfer = true) {
+  char message[512] = "";
+  if (transfer) {
+    ss_transfer* opened = ss_transfer_open(&options, message, sizeof message);
+    ss_transfer_close(opened);
+    return opened != nullptr ? "" : message;
+  }
+  ss_lookup* opened = ss_lookup_open(&options, message, sizeof message);
+  ss_lookup_close(opened);
+  return opened != nullptr ? "" : message;
+}
+
+TEST(CApi, RefusalsNameTheField) {
+  FakePlane plane("c-api-options");
+  ss_options good = one_part_options();
+  good.socket_path = plane.path().c_str();
+  EXPECT_EQ(refusal(good), "");
+  EXPECT_EQ(refusal(good, false), "");
+  const auto with = [&good](auto change) {
+    ss_options options = good;
+    change(options);
+    return refusal(options);
+  };
+  EXPECT_NE(with([](ss_options& o) { o.struct_size = 0; }).find("struct_size"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.model_fingerprint = nullptr; }).find("model_fingerprint"),
+            std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.profile = "kv4+zstt"; }).find("did you mean \"kv4+zstd\""),
+            std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.layers = 0; }).find("layers is 0"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.kv_heads = 5000; }).find("kv_heads is 5000"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.element = 3; }).find("element"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.shard = 1; }).find("shard_count"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.staging_bytes = 1000; }).find("staging_bytes"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.chunk_tokens = 4096, o.head_dim = 1024; }).find("chunk_tokens"),
+            std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.core = 10'000; }).find("core"), std::string::npos);
+  const std::string longest(200, 'x');
+  EXPECT_NE(with([&](ss_options& o) { o.socket_path = longest.c_str(); }).find("socket_path"),
+            std::string::npos);
+  EXPECT_EQ(ss_lookup_open(nullptr, nullptr, 0), nullptr);
+  char tiny[4];
+  good.layers = 0;
+  EXPECT_EQ(ss_lookup_open(&good, tiny, sizeof tiny), nullptr);
+  EXPECT_STREQ(tiny, "lay");
+}
+
+TEST(CApi, NamesAndVersion) {
+  EXPECT_STREQ(ss_error_name(1), "miss");
+  EXPECT_STREQ(ss_error_name(999), "unknown");
+  EXPECT_NE(std::string(ss_error_sentence(13)).find("data plane"), std::string::npos);
+  EXPECT_STREQ(ss_version(), SHADOWSERVE_VERSION);
+}
+
+template <typename Done>
+void wait_for(Done done) {
+  bool is_done = done();
+  for (int i = 0; i < 10'000 && !is_done; ++i, is_done = done()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_TRUE(is_done);
+}
+
+TEST(CApi, SaveLookUpFetch) {
+  FakePlane plane("c-api");
+  plane.start();
+  ss_options options = one_part_options();
+  options.socket_path = plane.path().c_str();
+  char message[512] = "";
+  ss_lookup* lookup = ss_lookup_open(&options, message, sizeof message);
+  ss_transfer* transfer = ss_transfer_open(&options, message, sizeof message);
+  ASSERT_TRUE(lookup != nullptr && transfer != nullptr) << message;
+  TestPages pages({2, 2, 16, 64, ElementType::kBf16}, 16);
+  pages.fill_random(1);
+  ASSERT_EQ(ss_transfer_register_pages(transfer, &pages.described, message, sizeof message), 0) << message;
+  wait_for([&] {
+    ss_lookup_stats stats;
+    ss_lookup_read_stats(lookup, &stats);
+    return stats.connected != 0;
+  });
+
+  std::vector<uint32_t> tokens(200);
+  std::iota(tokens.begin(), tokens.end(), 5);
+  std::vector<ChunkKey> keys(ss_chain(lookup, nullptr, tokens.data(), tokens.size(), nullptr, 0, nullptr, 0));
+  ASSERT_EQ(keys.size(), 3u);
+  auto* bytes = reinterpret_cast<uint8_t*>(keys.data());
+  EXPECT_EQ(ss_chain(lookup, nullptr, tokens.data(), tokens.size(), nullptr, 0, bytes, keys.size()), 3u);
+  EXPECT_EQ(ss_lookup_claim_save(lookup, bytes), 1);
+  EXPECT_EQ(ss_lookup_claim_save(lookup, bytes), 0);
+
+  std::vector<int32_t> ids(6);
+  std::iota(ids.begin(), ids.end(), 0);
+  ASSERT_EQ(ss_save(transfer, 1, bytes, 0, 3, ids.data(), ids.size()), 0);
+  ss_event event{};
+  wait_for([&] { return ss_transfer_poll(transfer, &event, 1) == 1; });
+  EXPECT_EQ(event.kind, static_cast<uint32_t>(SS_GATHERED));
+  ss_transfer_stats stats;
+  wait_for([&] {
+    ss_transfer_read_stats(transfer, &stats);
+    return stats.save_stored == 3;
+  });
+  ss_lookup_start(lookup, 1, bytes, 3);
+  wait_for([&] { return ss_lookup_poll(lookup, 1) != SS_PENDING; });
+  EXPECT_EQ(ss_lookup_poll(lookup, 1), 3);
+  ss_lookup_forget(lookup, 1);
+
+  std::iota(ids.begin(), ids.end(), 8);
+  ASSERT_EQ(ss_fetch(transfer, 2, bytes, 0, 3, 0, ids.data(), ids.size()), 0);
+  wait_for([&] { return ss_transfer_poll(transfer, &event, 1) == 1; });
+  EXPECT_EQ(event.chunks_placed, 3u);
+  for (int page = 0; page < 6; ++page) EXPECT_TRUE(pages.same_token(pages, 8 + page, page, 31));
+  EXPECT_FALSE(pages.same_token(pages, 8, 1, 0)) << "negative control";
+  ss_lookup_close(lookup);
+  ss_transfer_close(transfer);
+}
+
+TEST(CApi, PagesAreChecked) {
+  FakePlane plane("c-api-pages");
+  ss_options options = one_part_options();
+  options.socket_path = plane.path().c_str();
+  char message[512] = "";
+  ss_transfer* transfer = ss_transfer_open(&options, message, sizeof message);
+  ASSERT_NE(transfer, nullptr);
+  TestPages pages({2, 2, 16, 64, ElementType::kBf16}, 16);
+  const auto refused = [&](auto change) {
+    ss_pages given = pages.described;
+    change(given);
+    EXPECT_NE(ss_transfer_register_pages(transfer, &given, message, sizeof message), 0);
+    return std::string(message);
+  };
+  EXPECT_NE(refused([](ss_pages& p) { p.layers = 3; }).find("3 pointers"), std::string::npos);
+  EXPECT_NE(refused([](ss_pages& p) { p.page_tokens = 48; }).find("48"), std::string::npos);
+  EXPECT_NE(refused([](ss_pages& p) { p.layer_base = nullptr; }).find("layer_base"), std::string::npos);
+  EXPECT_NE(refused([](ss_pages& p) { p.page_stride_bytes = 7; }).find("page_stride_bytes"),
+            std::string::npos);
+  EXPECT_NE(refused([](ss_pages& p) { p.layout = static_cast<ss_page_layout>(9); }).find("layout"),
+            std::string::npos);
+  EXPECT_EQ(ss_save(transfer, 1, raw(test_keys(1)), 0, 1, nullptr, 0), static_cast<ss_error>(Error::kConfig));
+  ss_event event{};
+  EXPECT_EQ(ss_transfer_poll(transfer, &event, 1), 1u);
+  ss_transfer_close(transfer);
+}
+
+}  // namespace
+}  // namespace shadowserve
