@@ -11,16 +11,16 @@ TOKENS_MIN_OWN = 600
 """A user's file may be shorter, but below two chunks of 256 tokens there is nothing to see."""
 DEFAULT_COUNT = 3
 
-GENERIC = ("What is the text above about?", "What is the most important point of the text?")
+GENERIC = ("What is the text above about? Answer in one long sentence.", "Which three points does the text make?")
 # The repository's own texts in the order in which they are tried, with questions that suit a small model.
 OWN_TEXTS = {
-    "ARCHITECTURE.md": ("Where do the records live?", "What happens to a chunk that fails?"),
-    "LICENSE": ("Does the license grant a patent license?", "May I modify the work and distribute it?"),
-    "docs/running.md": ("How is the data plane stopped?", "What does the setting `cores` do?"),
-    "docs/formats/record-v1.md": ("What does a record begin with?", "How large may a frame be?"),
-    "docs/backends.md": ("Which stores can be used?", "Does RocksDB survive a restart?"),
-    "docs/formats/link-v1.md": ("What is the first message?", "Which side owns the staging memory?"),
-    "CONTRIBUTING.md": ("How are the tests run?", "How long may a file be?"),
+    "ARCHITECTURE.md": ("What does the data plane do, step by step?", "What happens to a chunk that fails?"),
+    "LICENSE": ("What does this license allow, and under which conditions?", "Who gives no warranty, and for what?"),
+    "docs/formats/record-v1.md": ("What is a record made of?", "How is damage to a record noticed?"),
+    "docs/running.md": ("How is the data plane started and stopped?", "What does the setting `cores` do?"),
+    "docs/backends.md": ("Which stores can be used, and what for?", "What happens when a store is away?"),
+    "docs/formats/link-v1.md": ("How does an engine attach to the data plane?", "What are the rules of a ring?"),
+    "CONTRIBUTING.md": ("How are the tests run, and which are there?", "What are the habits of this house?"),
 }
 
 
