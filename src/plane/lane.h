@@ -2,10 +2,9 @@
 #pragma once
 
 #include "codec/codec.h"
-#include "plane/collect/collect_stage.h"
 #include "plane/compress/compress_stage.h"
+#include "plane/copy_stage.h"
 #include "plane/decompress/decompress_stage.h"
-#include "plane/deliver/deliver_stage.h"
 #include "plane/dequantize/dequantize_stage.h"
 #include "plane/quantize/quantize_stage.h"
 #include "plane/stage_loop.h"
@@ -27,8 +26,8 @@ class Lane {
         inflate_(workspace_),
         decompress_(pool, clock, inflate_),
         dequantize_(pool, clock),
-        deliver_(pool, clock, deliver_engine_),
-        collect_(pool, clock, collect_engine_),
+        deliver_(pool, clock, deliver_engine_, CopyDirection::kDeliver),
+        collect_(pool, clock, collect_engine_, CopyDirection::kCollect),
         quantize_(pool, clock),
         compress_(pool, clock, workspace_) {
     decompress_.add_input(to_decompress);
@@ -67,8 +66,8 @@ class Lane {
   HostCopyEngine collect_engine_;
   DecompressStage decompress_;
   DequantizeStage dequantize_;
-  DeliverStage deliver_;
-  CollectStage collect_;
+  CopyStage deliver_;
+  CopyStage collect_;
   QuantizeStage quantize_;
   CompressStage compress_;
 };

@@ -1,18 +1,21 @@
-// One copy a slot: a part is at most 2 MiB, the size at which DMA engines reach their full rate.
-#include "plane/deliver/deliver_stage.h"
+// Hands copies to the engine and collects them when they are done.
+#include "plane/copy_stage.h"
 
 #include "plane/session.h"
 
 namespace shadowserve {
 
-void DeliverStage::begin(Slot& slot) {
+void CopyStage::begin(Slot& slot) {
   const size_t bytes = slot.shape.value_bytes();
-  std::byte* to = slot.session->staging(slot.request.staging_offset, bytes);
-  const auto accepted = engine_.submit({to, slot.values.data(), bytes, slot.index});
+  std::byte* staging = slot.session->staging(slot.request.staging_offset, bytes);
+  std::byte* values = slot.values.data();
+  const bool deliver = direction_ == CopyDirection::kDeliver;
+  const auto accepted =
+      engine_.submit({deliver ? staging : values, deliver ? values : staging, bytes, slot.index});
   if (!accepted) finish(slot, accepted.error());
 }
 
-uint32_t DeliverStage::poll_work() {
+uint32_t CopyStage::poll_work() {
   CopyDone done[16];
   const size_t count = engine_.poll(done);
   for (size_t i = 0; i < count; ++i) {
