@@ -4,9 +4,9 @@
  *   ss_lookup    beside the scheduler: chunk keys, "how much of this prompt is stored?"
  *   ss_transfer  in the worker: fetch stored chunks into pages, save computed pages
  *
- * Threads. Every function returns at once: none does I/O, waits for a lock that is held across I/O, or waits for
- * the data plane. Each object has one thread of its own (the link thread) that talks to the data plane, places
- * and gathers pages. Calls on one object come from one thread at a time.
+ * Threads. Every function returns at once: none does I/O, waits for a lock that is held across I/O, or waits
+ * for the data plane. Each object has one thread of its own (the link thread) that talks to the data plane,
+ * places and gathers pages. Calls on one object come from one thread at a time.
  *
  * Failure. Nothing here can fail a request: whatever goes wrong - no data plane, no store, damaged records, a
  * deadline - ends as "not stored" or as an event that says which chunks the engine has to compute.
@@ -36,38 +36,39 @@ const char* ss_version(void);
  * Fill struct_size with sizeof(ss_options) and zero the rest; zero means the default named here. */
 typedef struct ss_options {
   uint32_t struct_size;
-  const char* socket_path;       /* the data plane's Unix socket; default $XDG_RUNTIME_DIR or /tmp, see running.md */
-  const char* client_name;       /* for stats and logs */
-  const char* model_fingerprint; /* required, see ss_model_fingerprint() */
-  const char* profile;           /* codec profile; default "kv4" */
-  const char* tenant_salt;       /* secret; default none */
-  uint32_t shard;                /* tensor-parallel rank */
-  uint32_t shard_count;          /* default 1 */
+  const char* socket_path; /* the data plane's; default $SHADOWSERVE_SOCKET, else where the plane listens */
+  const char* client_name; /* for stats and logs */
+  const char* model_fingerprint;       /* required, see ss_model_fingerprint() */
+  const char* profile;                 /* codec profile; default "kv4" */
+  const char* tenant_salt;             /* secret; default none */
+  uint32_t shard;                      /* tensor-parallel rank */
+  uint32_t shard_count;                /* default 1 */
   uint32_t layers, kv_heads, head_dim; /* of this shard; required */
-  uint32_t chunk_tokens;         /* default 256 */
-  uint32_t element;              /* 1 = bf16 (default), 2 = fp16 */
-  uint32_t lookup_timeout_ms;    /* default 100: afterwards the prompt counts as not stored */
-  uint32_t fetch_timeout_ms;     /* default 5000 for a whole prefix: afterwards the rest is computed */
-  uint32_t save_timeout_ms;      /* default 10000: afterwards a save is dropped */
-  uint64_t staging_bytes;        /* default 256 MiB; memory shared with the data plane (ss_transfer only) */
-  int32_t core;                  /* 1 + the core the link thread is pinned to; 0 = not pinned */
+  uint32_t chunk_tokens;               /* default 256 */
+  uint32_t element;                    /* 1 = bf16 (default), 2 = fp16 */
+  uint32_t lookup_timeout_ms;          /* default 100: afterwards the prompt counts as not stored */
+  uint32_t fetch_timeout_ms;           /* default 5000 for a whole prefix: afterwards the rest is computed */
+  uint32_t save_timeout_ms;            /* default 10000: afterwards a save is dropped */
+  uint64_t staging_bytes; /* default 256 MiB; memory shared with the data plane (ss_transfer only) */
+  int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
 } ss_options;
 
-/* ---- identity --------------------------------------------------------------------------------------------- */
+/* ---- identity ---- */
 
-/* Fingerprint of the weights in a model directory (config.json and a sample of every safetensors tensor), bound
- * to `extra` (whatever else changes the KV: overrides, quantization, adapters). Reads files: call at start.
- * Writes 64 hex digits and NUL to out[65]. SS error kConfig when the directory holds no readable weights. */
+/* Fingerprint of the weights in a model directory (config.json and a sample of every safetensors tensor),
+ * bound to `extra` (whatever else changes the KV: overrides, quantization, adapters). Reads files: call at
+ * start. Writes 64 hex digits and NUL to out[65]. SS error kConfig when the directory holds no readable
+ * weights. */
 ss_error ss_model_fingerprint(const char* directory, const char* extra, char out[65]);
 
-/* ---- beside the scheduler ---------------------------------------------------------------------------------- */
+/* ---- beside the scheduler ---- */
 
 /* Connects in the background. NULL when an option is wrong; `message` (may be NULL) then says which. */
 ss_lookup* ss_lookup_open(const ss_options* options, char* message, size_t message_bytes);
 void ss_lookup_close(ss_lookup* lookup);
 
-/* Keys of the chunks that follow `parent` (NULL: the prompt's start): floor(token_count / chunk_tokens) keys of
- * SS_KEY_BYTES each. `extra` binds what the tokens do not say (adapter, cache salt, multimodal hashes).
+/* Keys of the chunks that follow `parent` (NULL: the prompt's start): floor(token_count / chunk_tokens) keys
+ * of SS_KEY_BYTES each. `extra` binds what the tokens do not say (adapter, cache salt, multimodal hashes).
  * Returns how many keys were written; with `keys` NULL how many there are. Pure computation, about 1 us a
  * chunk, on the caller's thread. */
 size_t ss_chain(ss_lookup* lookup, const uint8_t* parent, const uint32_t* tokens, size_t token_count,
@@ -90,13 +91,14 @@ void ss_lookup_fetch_ended(ss_lookup* lookup, ss_error error, const uint8_t* key
 int ss_lookup_claim_save(ss_lookup* lookup, const uint8_t* key);
 
 typedef struct ss_lookup_stats {
+  /* asked = found + the others. Missing: not stored, or behind such a chunk, or the store could not say. */
   uint64_t chunks_asked, chunks_found, chunks_missing, chunks_timed_out, chunks_without_plane, chunks_breaker;
   uint64_t connects, disconnects;
   uint32_t connected;
 } ss_lookup_stats;
 void ss_lookup_read_stats(const ss_lookup* lookup, ss_lookup_stats* out);
 
-/* ---- in the worker ----------------------------------------------------------------------------------------- */
+/* ---- in the worker ---- */
 
 /* How the attention kernel lays out one page (block) of one head; D = head_dim, N = tokens of a page.
  *   SS_PAGES_VEC    K at d * N + t,  V at N * D + t * D + d   (vLLM's CPU "vec" and "vec16" kernels)
@@ -107,8 +109,8 @@ typedef enum ss_page_layout { SS_PAGES_VEC = 1, SS_PAGES_AMX = 2, SS_PAGES_PLAIN
 /* The engine's paged KV memory: head h of page b of layer l starts at
  * layer_base[l] + b * page_stride_bytes + h * head_stride_bytes. */
 typedef struct ss_pages {
-  ss_page_layout layout;
-  uint32_t page_tokens;  /* N: a divisor of chunk_tokens */
+  uint32_t layout;      /* ss_page_layout */
+  uint32_t page_tokens; /* N: a divisor of chunk_tokens */
   uint32_t pages;
   uint64_t page_stride_bytes;
   uint64_t head_stride_bytes;
@@ -124,30 +126,33 @@ void ss_transfer_close(ss_transfer* transfer);
 ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages, char* message,
                                     size_t message_bytes);
 
-/* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these) and places the tokens
+/* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these) and places the
+ * tokens
  * >= first_token, page by page. page_ids is the request's block table from token 0; pages that lie before
- * first_token are not looked at. Ends with one SS_FETCHED event, at the latest shortly after the deadline; after
- * that event nothing writes to these pages. The event comes as well when the return value is not 0: kConfig (no
- * pages registered, or page_ids too short or out of range), kNoCapacity (4096 jobs were not polled). */
-ss_error ss_fetch(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk, uint32_t count,
-                  uint32_t first_token, const int32_t* page_ids, size_t page_count);
+ * first_token are not looked at. Ends with one SS_FETCHED event, at the latest shortly after the deadline;
+ * after that event nothing writes to these pages. The event comes as well when the return value is not 0:
+ * kConfig (no pages registered, or page_ids too short or out of range), kNoCapacity (4096 jobs were not
+ * polled). */
+ss_error ss_fetch(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk,
+                  uint32_t count, uint32_t first_token, const int32_t* page_ids, size_t page_count);
 
 /* Saves whole computed chunks. Pages are read soon (SS_GATHERED event), the rest happens behind. A job that
  * cannot be gathered in time is dropped, with SS_GATHERED and an error. Return value as for ss_fetch(). */
-ss_error ss_save(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk, uint32_t count,
-                 const int32_t* page_ids, size_t page_count);
+ss_error ss_save(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk,
+                 uint32_t count, const int32_t* page_ids, size_t page_count);
 
-/* Withdraws every fetch and save of this id. Their events still come, with kCancelled unless it was done already. For a save the
- * pages may be overwritten as soon as this returns: what was read of them afterwards is thrown away. */
+/* Withdraws every fetch and save of this id. Their events still come, with kCancelled unless it was done
+ * already. For a save the pages may be overwritten as soon as this returns: what was read of them afterwards
+ * is thrown away. */
 void ss_cancel(ss_transfer* transfer, uint64_t id);
 
 typedef enum ss_event_kind { SS_FETCHED = 1, SS_GATHERED = 2 } ss_event_kind;
 typedef struct ss_event {
   uint32_t kind;
-  ss_error error;          /* 0, or why the first chunk that failed failed */
+  ss_error error; /* 0, or why the first chunk that failed failed */
   uint64_t id;
-  uint32_t chunks_placed;  /* SS_FETCHED: leading chunks that are complete in the pages */
-  uint32_t chunks;         /* as asked */
+  uint32_t chunks_placed; /* SS_FETCHED: leading chunks that are complete in the pages */
+  uint32_t chunks;        /* as asked */
 } ss_event;
 /* Fills at most `capacity` events; returns how many. */
 size_t ss_transfer_poll(ss_transfer* transfer, ss_event* events, size_t capacity);
@@ -167,13 +172,13 @@ typedef struct ss_transfer_stats {
 } ss_transfer_stats;
 void ss_transfer_read_stats(const ss_transfer* transfer, ss_transfer_stats* out);
 
-/* ---- placement alone: to check a layout against the engine before trusting it -------------------------------- */
+/* ---- placement alone: to check a layout against the engine before trusting it ---- */
 
-/* Places canonical values [K|V][token][head * D + d] of one layer and `page_tokens` tokens into one page whose
- * heads lie head_stride_bytes apart (gather: the reverse). 2-byte elements. */
-ss_error ss_place_page(ss_page_layout layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
+/* Places canonical values [K|V][token][head * D + d] of one layer and `page_tokens` tokens into one page
+ * whose heads lie head_stride_bytes apart (gather: the reverse). 2-byte elements. */
+ss_error ss_place_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
                        const void* values, void* page, uint64_t head_stride_bytes);
-ss_error ss_gather_page(ss_page_layout layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
+ss_error ss_gather_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
                         const void* page, uint64_t head_stride_bytes, void* values);
 
 #ifdef __cplusplus

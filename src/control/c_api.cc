@@ -69,7 +69,7 @@ std::span<const ChunkKey> keys_at(const uint8_t* keys, size_t count) {
   return {reinterpret_cast<const ChunkKey*>(keys), count};
 }
 
-shadowserve::PageShape page_shape(ss_page_layout layout, uint32_t tokens, uint32_t heads, uint32_t dim,
+shadowserve::PageShape page_shape(uint32_t layout, uint32_t tokens, uint32_t heads, uint32_t dim,
                                   uint64_t stride) {
   return {static_cast<shadowserve::PageLayout>(layout), tokens, heads, dim, stride};
 }
@@ -156,7 +156,7 @@ void ss_transfer_read_stats(const ss_transfer* transfer, ss_transfer_stats* out)
   transfer->transfer.read_stats(*out);
 }
 
-ss_error ss_place_page(ss_page_layout layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
+ss_error ss_place_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
                        const void* values, void* page, uint64_t head_stride_bytes) {
   const auto shape = page_shape(layout, page_tokens, kv_heads, head_dim, head_stride_bytes);
   std::string sentence;
@@ -168,7 +168,7 @@ ss_error ss_place_page(ss_page_layout layout, uint32_t page_tokens, uint32_t kv_
   return 0;
 }
 
-ss_error ss_gather_page(ss_page_layout layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
+ss_error ss_gather_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
                         const void* page, uint64_t head_stride_bytes, void* values) {
   const auto shape = page_shape(layout, page_tokens, kv_heads, head_dim, head_stride_bytes);
   std::string sentence;

@@ -69,19 +69,29 @@ HWY_INLINE void transpose_4x4(const std::byte* from, size_t from_stride, std::by
   store(high<Tag64>(a1, a3), to + 3 * to_stride);
 }
 
-template <bool kPlace>
-HWY_INLINE void move_transposed(const HeadBlocks& head) {
+// Whoever is written decides the order: its cache lines are filled in one go, while the lines of the side
+// that is read stay in the first-level cache. A line is 32 tokens of the page, or 32 dims of a row.
+HWY_INLINE void place_transposed(const HeadBlocks& head, uint32_t dims) {
   const size_t page_stride = size_t{2} * head.page_tokens;
-  const uint32_t dims = head.head_dim / 16 * 16;
-  // 32 dims are one cache line of a row: it is read once, while 32 lines of the page fill up.
+  for (uint32_t tile = head.first; tile < head.end; tile += 32) {
+    const uint32_t tile_end = tile + 32 < head.end ? tile + 32 : head.end;
+    for (uint32_t d = 0; d < dims; d += 8) {
+      for (uint32_t t = tile; t < tile_end; t += 8) {
+        transpose_8x8(head.rows + t * head.row_bytes + size_t{2} * d, head.row_bytes,
+                      head.page + d * page_stride + size_t{2} * t, page_stride);
+      }
+    }
+  }
+}
+
+HWY_INLINE void gather_transposed(const HeadBlocks& head, uint32_t dims) {
+  const size_t page_stride = size_t{2} * head.page_tokens;
   for (uint32_t strip = 0; strip < dims; strip += 32) {
     const uint32_t strip_end = strip + 32 < dims ? strip + 32 : dims;
     for (uint32_t t = head.first; t < head.end; t += 8) {
       for (uint32_t d = strip; d < strip_end; d += 8) {
-        std::byte* row = head.rows + t * head.row_bytes + size_t{2} * d;
-        std::byte* at = head.page + d * page_stride + size_t{2} * t;
-        if (kPlace) transpose_8x8(row, head.row_bytes, at, page_stride);
-        if (!kPlace) transpose_8x8(at, page_stride, row, head.row_bytes);
+        transpose_8x8(head.page + d * page_stride + size_t{2} * t, page_stride,
+                      head.rows + t * head.row_bytes + size_t{2} * d, head.row_bytes);
       }
     }
   }
@@ -130,10 +140,10 @@ HWY_INLINE void move_token_pairs(const HeadBlocks& head) {
 bool move_head(BlockMove move, const HeadBlocks& head) {
   switch (move) {
     case BlockMove::kPlaceTransposed:
-      move_transposed<true>(head);
+      place_transposed(head, head.head_dim / 16 * 16);
       break;
     case BlockMove::kGatherTransposed:
-      move_transposed<false>(head);
+      gather_transposed(head, head.head_dim / 16 * 16);
       break;
     case BlockMove::kPlaceDimPairs:
       move_dim_pairs<true>(head);

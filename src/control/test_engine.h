@@ -58,13 +58,8 @@ class TestPages {
     for (uint32_t layer = 0; layer < geometry.layers; ++layer) {
       base_.push_back(bytes.data() + page_bytes_ * pages * layer);
     }
-    described = {static_cast<ss_page_layout>(layout),
-                 32,
-                 pages,
-                 page_bytes_,
-                 shape_.head_stride_bytes,
-                 base_.data(),
-                 geometry.layers};
+    described = {static_cast<uint32_t>(layout), 32,           pages,          page_bytes_,
+                 shape_.head_stride_bytes,      base_.data(), geometry.layers};
   }
   void fill_random(uint32_t seed) {
     std::mt19937_64 random(seed);
