@@ -90,12 +90,13 @@ void Lookup::settle(Open& open) {
   learn(*open.job);
 }
 
-void Lookup::learn(const LookupJob& job) {
+void Lookup::learn(LookupJob& job) {
   const uint64_t now = clock_.now_ns();
   // What is missing but was claimed within a save's time may still be on its way.
   const uint64_t since = now > options_.save_timeout_ns ? now - options_.save_timeout_ns : 0;
   for (size_t chunk = 0; chunk < job.keys.size(); ++chunk) {
-    const Answer answer = job.answers[chunk].load(std::memory_order_acquire);
+    // Taken: a fetch may have found the chunk damaged since, and only a new question may say otherwise.
+    const Answer answer = job.answers[chunk].exchange(Answer::kNone, std::memory_order_acq_rel);
     if (answer == Answer::kStored) saved_.remember(job.keys[chunk], now);
     if (answer == Answer::kMissing) saved_.forget_older(job.keys[chunk], since);
   }

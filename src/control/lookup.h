@@ -40,7 +40,7 @@ class Lookup {
     bool settled = false;  // its outcome was told to the breaker
   };
   void settle(Open& open);
-  void learn(const LookupJob& job);
+  void learn(LookupJob& job);  // every answer once; the job is decided
 
   const ClientOptions options_;
   const Clock& clock_;

@@ -228,6 +228,42 @@ TEST_F(LookupTest, SavesAreClaimedOnce) {
   EXPECT_TRUE(lookup->claim_save(keys[0]));
 }
 
+TEST_F(LookupTest, AnAnswerIsLearnedOnce) {
+  open();
+  const auto keys = test_keys(3);
+  put(keys);
+  EXPECT_EQ(ask(1, keys), 3);
+  lookup->fetch_ended(Error::kRecordCorrupt, &keys[1]);
+  EXPECT_EQ(lookup->poll(1), 3);
+  lookup->forget(1);
+  EXPECT_FALSE(lookup->claim_save(keys[0]));
+  EXPECT_TRUE(lookup->claim_save(keys[1])) << "found damaged after the answer: not stored";
+  EXPECT_FALSE(lookup->claim_save(keys[2]));
+  // Negative control: an answer that came after the outcome is still news.
+  const auto others = test_keys(6);
+  put({others[4]});
+  plane.hold = true;
+  lookup->start(2, std::vector{others[3], others[4]});
+  pump();
+  ASSERT_EQ(plane.held.size(), 2u);
+  const auto late = plane.held.back();
+  plane.held.pop_back();
+  plane.release_held();
+  pump();
+  EXPECT_EQ(lookup->poll(2), 0) << "the first one is missing";
+  plane.held.push_back(late);
+  plane.release_held();
+  pump();
+  lookup->forget(2);
+  EXPECT_TRUE(lookup->claim_save(others[3]));
+  EXPECT_FALSE(lookup->claim_save(others[4]));
+  // A new question may say that it is stored.
+  plane.hold = false;
+  lookup->fetch_ended(Error::kRecordCorrupt, &keys[0]);
+  EXPECT_EQ(ask(3, {keys[0]}), 1);
+  EXPECT_FALSE(lookup->claim_save(keys[0]));
+}
+
 TEST_F(LookupTest, NothingIsLeftOfForgottenQuestions) {
   open();
   const auto keys = test_keys(3);

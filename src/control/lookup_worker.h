@@ -40,6 +40,7 @@ struct LookupJob {
   /// REQUIRES decided().
   Error error() const { return static_cast<Error>(outcome.load(std::memory_order_acquire) >> 32); }
 
+  /// Written by the link thread; once the job is decided, taken by the engine's.
   std::unique_ptr<std::atomic<Answer>[]> answers;
 
   // link thread
