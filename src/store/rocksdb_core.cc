@@ -17,20 +17,15 @@
 namespace shadowserve {
 namespace {
 
-constexpr char kListing[] = "directory";
-
 rocksdb::DBOptions database_options(uint64_t write_buffer) {
   rocksdb::DBOptions options;
   options.create_if_missing = true;
-  options.create_missing_column_families = true;
   options.max_open_files = 512;
   options.max_background_jobs = 2;
-  // Both families are flushed together, so that old logs go as soon as values are in blob files.
-  options.atomic_flush = true;
   options.max_total_wal_size = write_buffer * 2;
   options.allow_fallocate = false;   // preallocated logs would count against the limit
-  options.bytes_per_sync = 1 << 20;  // write back steadily instead of in bursts that stall readers
-  options.wal_bytes_per_sync = 1 << 20;
+  options.bytes_per_sync = 1 << 20;  // write back steadily instead of in bursts that stall readers; logs
+                                     // mostly are deleted before the system writes them back at all
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.keep_log_file_num = 2;
   options.max_log_file_size = 1 << 20;
@@ -41,7 +36,7 @@ rocksdb::DBOptions database_options(uint64_t write_buffer) {
 rocksdb::ColumnFamilyOptions record_options(uint64_t write_buffer) {
   rocksdb::ColumnFamilyOptions options;
   options.write_buffer_size = write_buffer;
-  options.max_write_buffer_number = 3;
+  options.max_write_buffer_number = 3;            // with more RocksDB slows writers down long before
   options.compression = rocksdb::kNoCompression;  // records are entropy coded already
   options.enable_blob_files = true;
   options.min_blob_size = 4096;
@@ -94,18 +89,13 @@ Result<std::shared_ptr<RocksdbCore>> RocksdbCore::open(const RocksdbOptions& opt
 Result<void> RocksdbCore::open_database(std::string& message) {
   if (message = unsuitable(options_.path); !message.empty()) return fail(Error::kConfig);
   const uint64_t write_buffer = std::clamp<uint64_t>(options_.limit_bytes / 64, 2u << 20, 64u << 20);
-  rocksdb::ColumnFamilyOptions listing;
-  listing.write_buffer_size = 4u << 20;
-  const std::vector<rocksdb::ColumnFamilyDescriptor> families = {
-      {rocksdb::kDefaultColumnFamilyName, record_options(write_buffer)}, {kListing, listing}};
-  std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* database = nullptr;
-  const rocksdb::Status status =
-      rocksdb::DB::Open(database_options(write_buffer), options_.path, families, &handles, &database);
+  // One column family: with several RocksDB syncs its log at every flush, and everything goes to the disk
+  // twice.
+  const rocksdb::Options options(database_options(write_buffer), record_options(write_buffer));
+  const rocksdb::Status status = rocksdb::DB::Open(options, options_.path, &database);
   if (status.ok()) {
     database_.reset(database);
-    records_ = handles[0];
-    listing_ = handles[1];
     return {};
   }
   const std::string why = status.ToString();
@@ -134,12 +124,12 @@ Result<void> RocksdbCore::load_directory(std::string& message) {
     uint64_t bytes, sequence;
   };
   std::vector<Listed> all;
-  const std::unique_ptr<rocksdb::Iterator> entry(database_->NewIterator(rocksdb::ReadOptions(), listing_));
-  for (entry->SeekToFirst(); entry->Valid(); entry->Next()) {
+  const std::unique_ptr<rocksdb::Iterator> entry(database_->NewIterator(rocksdb::ReadOptions()));
+  for (entry->Seek(kListing); entry->Valid() && entry->key().starts_with(kListing); entry->Next()) {
     uint64_t numbers[2];
     if (entry->value().size() != sizeof(numbers)) continue;
     std::memcpy(numbers, entry->value().data(), sizeof(numbers));
-    all.push_back({entry->key().ToString(), numbers[0], numbers[1]});
+    all.push_back({entry->key().ToString().substr(kListing.size()), numbers[0], numbers[1]});
   }
   if (!entry->status().ok()) {
     message = fmt::format(
@@ -185,10 +175,8 @@ RocksdbCore::~RocksdbCore() {
     cleaner_.join();
   }
   if (database_ == nullptr) return;
-  const rocksdb::Status flushed = database_->Flush(rocksdb::FlushOptions(), {records_, listing_});
+  const rocksdb::Status flushed = database_->Flush(rocksdb::FlushOptions());
   if (!flushed.ok()) spdlog::warn("store {}: last flush: {}", options_.path, flushed.ToString());
-  database_->DestroyColumnFamilyHandle(records_);
-  database_->DestroyColumnFamilyHandle(listing_);
   database_->Close();
 }
 

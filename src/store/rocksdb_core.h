@@ -21,6 +21,10 @@ namespace shadowserve {
 
 class RocksdbCore {
  public:
+  /// Keys that begin so list what is there: kListing + record key -> bytes, sequence. The directory is
+  /// rebuilt from them; being small they lie in the tables, so that this reads no values.
+  static constexpr std::string_view kListing = "dir:";
+
   static Result<std::shared_ptr<RocksdbCore>> open(const RocksdbOptions& options, std::string& message);
   ~RocksdbCore();
 
@@ -48,8 +52,8 @@ class RocksdbCore {
   void start();
 
   void serve(uint32_t index);
-  void run(RocksdbChannel& channel, RocksdbOperation& operation);
-  Error run_get(RocksdbOperation& operation);
+  void run(RocksdbChannel& channel, RocksdbOperation& operation, rocksdb::PinnableSlice& value);
+  Error run_get(RocksdbOperation& operation, rocksdb::PinnableSlice& value);
   Error run_put(RocksdbOperation& operation);
   void list(std::string_view key, uint64_t bytes);
   /// Writes the batch together with what makes room for `bytes` under the limit, then lists `key` (unless
@@ -62,9 +66,6 @@ class RocksdbCore {
 
   const RocksdbOptions options_;
   std::unique_ptr<rocksdb::DB> database_;
-  rocksdb::ColumnFamilyHandle* records_ = nullptr;
-  rocksdb::ColumnFamilyHandle* listing_ =
-      nullptr;  // key -> bytes, sequence; what the directory is rebuilt from
   RecordDirectory directory_;
   uint64_t sequence_ = 0;  // the writer's, as is the batch, which keeps its memory
   rocksdb::WriteBatch batch_;

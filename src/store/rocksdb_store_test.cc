@@ -326,3 +326,9 @@ TEST_F(RocksdbStore, RefusesPutsOnAFullDiskAndGoesOn) {
 
 }  // namespace
 }  // namespace shadowserve
+
+/// The system's librocksdb is not built for the thread sanitizer, which therefore does not see how it
+/// synchronizes.
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:librocksdb.so\ncalled_from_lib:librocksdb.so\nmutex:librocksdb.so\ndeadlock:librocksdb.so\n";
+}

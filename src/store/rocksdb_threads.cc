@@ -16,12 +16,14 @@ namespace {
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 
+std::string listing_key(std::string_view key) { return std::string(RocksdbCore::kListing).append(key); }
+
 constexpr uint64_t percent(uint64_t whole, uint64_t share) { return whole / 100 * share; }
 
 // Shares of the limit that the disk may hold before old files are cleaned up, and before puts wait for that.
 // The rest up to 130 % is for logs, and for the copies that cleaning makes before it deletes.
-constexpr uint64_t kCleanFromPercent = 110;
-constexpr uint64_t kRefuseFromPercent = 120;
+constexpr uint64_t kCleanFromPercent = 108;
+constexpr uint64_t kRefuseFromPercent = 117;
 constexpr double kCleanedShare = 0.08;
 constexpr int kCleanedSharesMax = 12;
 
@@ -35,6 +37,7 @@ constexpr uint64_t kRenewedPerWritten = 2;
 
 void RocksdbCore::serve(uint32_t index) {
   std::vector<std::shared_ptr<RocksdbChannel>> channels;
+  rocksdb::PinnableSlice value;  // keeps its memory from one get to the next
   uint64_t version = 0;
   while (!stopping_.load()) {
     if (version != channels_version_.load()) {
@@ -47,7 +50,7 @@ void RocksdbCore::serve(uint32_t index) {
          channels) {  // one operation each in turn: nobody waits behind a burst of another
       uint32_t slot = 0;
       if (!channel->lanes[index].requests->ring.pop(slot)) continue;
-      run(*channel, channel->operations[slot]);
+      run(*channel, channel->operations[slot], value);
       channel->finish(index, slot);
       worked = true;
     }
@@ -61,7 +64,7 @@ void RocksdbCore::serve(uint32_t index) {
   }
 }
 
-void RocksdbCore::run(RocksdbChannel& channel, RocksdbOperation& operation) {
+void RocksdbCore::run(RocksdbChannel& channel, RocksdbOperation& operation, rocksdb::PinnableSlice& value) {
   operation.bytes = 0;
   if (channel.closing.load() || operation.hold.load() == Hold::kAbandoned) {
     operation.error = Error::kCancelled;
@@ -69,15 +72,16 @@ void RocksdbCore::run(RocksdbChannel& channel, RocksdbOperation& operation) {
     operation.error = Error::kDeadline;
   } else {
     operation.error =
-        operation.kind == RocksdbOperation::Kind::kGet ? run_get(operation) : run_put(operation);
+        operation.kind == RocksdbOperation::Kind::kGet ? run_get(operation, value) : run_put(operation);
   }
 }
 
-Error RocksdbCore::run_get(RocksdbOperation& operation) {
+Error RocksdbCore::run_get(RocksdbOperation& operation, rocksdb::PinnableSlice& value) {
   const std::string_view key = operation.key.view();
   if (!directory_.touch(key)) return Error::kMiss;
-  rocksdb::PinnableSlice value;
-  const rocksdb::Status status = database_->Get(rocksdb::ReadOptions(), records_, slice(key), &value);
+  value.Reset();
+  const rocksdb::Status status =
+      database_->Get(rocksdb::ReadOptions(), database_->DefaultColumnFamily(), slice(key), &value);
   if (status.IsNotFound()) return Error::kMiss;  // evicted this moment
   if (!status.ok()) {
     warn("get", status);
@@ -88,6 +92,7 @@ Error RocksdbCore::run_get(RocksdbOperation& operation) {
   if (value.size() > 0) std::memcpy(operation.into.data(), value.data(), value.size());
   operation.release();
   operation.bytes = value.size();
+  value.Reset();
   return Error::kNone;
 }
 
@@ -102,7 +107,7 @@ Error RocksdbCore::run_put(RocksdbOperation& operation) {
   }
   batch_.Clear();
   if (!operation.claim()) return Error::kDeadline;
-  batch_.Put(records_, slice(key), {reinterpret_cast<const char*>(operation.from.data()), bytes});
+  batch_.Put(slice(key), {reinterpret_cast<const char*>(operation.from.data()), bytes});
   operation.release();  // the batch has a copy
   list(key, bytes);
   if (!write_with_room(key, bytes)) return Error::kStoreRefused;
@@ -112,21 +117,22 @@ Error RocksdbCore::run_put(RocksdbOperation& operation) {
 
 void RocksdbCore::list(std::string_view key, uint64_t bytes) {
   const std::array<uint64_t, 2> numbers = {bytes, sequence_++};
-  batch_.Put(listing_, slice(key), {reinterpret_cast<const char*>(numbers.data()), sizeof(numbers)});
+  batch_.Put(listing_key(key), {reinterpret_cast<const char*>(numbers.data()), sizeof(numbers)});
 }
 
 bool RocksdbCore::write_with_room(std::string_view key, uint64_t bytes) {
   const RecordDirectory::Plan plan =
       directory_.make_room(bytes, options_.limit_bytes, bytes * kRenewedPerWritten, key);
   for (const RecordDirectory::Record& record : plan.evicted) {
-    batch_.Delete(records_, record.key);
-    batch_.Delete(listing_, record.key);
+    batch_.Delete(record.key);
+    batch_.Delete(listing_key(record.key));
   }
   uint64_t renewed_bytes = 0;
   for (const RecordDirectory::Record& record : plan.renewed) {
     rocksdb::PinnableSlice value;
-    if (!database_->Get(rocksdb::ReadOptions(), records_, record.key, &value).ok()) continue;
-    batch_.Put(records_, record.key, value);
+    if (!database_->Get(rocksdb::ReadOptions(), database_->DefaultColumnFamily(), record.key, &value).ok())
+      continue;
+    batch_.Put(record.key, value);
     list(record.key, value.size());
     renewed_bytes += value.size();
   }
@@ -171,7 +177,7 @@ void RocksdbCore::clean(double oldest_share) {
   range.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
   range.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
   range.blob_garbage_collection_age_cutoff = oldest_share;
-  const rocksdb::Status status = database_->CompactRange(range, records_, nullptr, nullptr);
+  const rocksdb::Status status = database_->CompactRange(range, nullptr, nullptr);
   if (!status.ok()) warn("clean", status);
 }
 
