@@ -136,6 +136,8 @@ SealKind seal_kind_of(const ChunkKey& seal);
 /// Seals a finished record in place (fills seal_kind, nonce and seal). No allocation after the thread's first
 /// call.
 void seal_record(std::span<std::byte> record, SealKind kind, const ChunkKey& seal);
+/// Takes what sealing and checking need of the calling thread's memory, so that later calls allocate nothing.
+void prepare_seals_on_this_thread();
 /// True when the seal fits and is of a kind that `seal` accepts. `bytes` is a whole record (size checked by
 /// the caller).
 bool seal_matches(std::span<const std::byte> bytes, const ChunkKey& seal);

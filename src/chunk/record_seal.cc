@@ -93,6 +93,13 @@ SealKind seal_kind_of(const ChunkKey& seal) {
   return (seal.back() & std::byte{0x80}) == std::byte{0} ? SealKind::kXxh3 : SealKind::kGmac;
 }
 
+void prepare_seals_on_this_thread() {
+  const std::byte record[sizeof(RecordHeader) + 1] = {};
+  const unsigned char nonce[kNonceBytes] = {};
+  xxh3_tag(record, ChunkKey{});
+  gmac_tag(record, nonce, ChunkKey{});
+}
+
 void seal_record(std::span<std::byte> record, SealKind kind, const ChunkKey& seal) {
   SS_CHECK(record.size() >= sizeof(RecordHeader) && record.size() <= kRecordBytesMax, "a finished record");
   const auto put = [&](size_t offset, const void* from, size_t size) {

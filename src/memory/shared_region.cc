@@ -48,8 +48,7 @@ Result<SharedRegion> SharedRegion::create(const char* name, size_t bytes) {
   if (ftruncate(region.fd_, static_cast<off_t>(region.size_)) != 0) return fail(Error::kSystem);
   if (fcntl(region.fd_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) return fail(Error::kSystem);
   // MAP_POPULATE: pages are taken now, not in the middle of a fetch.
-  void* data =
-      mmap(nullptr, region.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, region.fd_, 0);
+  void* data = mmap(nullptr, region.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, region.fd_, 0);
   if (data == MAP_FAILED) return fail(Error::kSystem);
   region.data_ = static_cast<std::byte*>(data);
   return region;
@@ -64,8 +63,7 @@ Result<SharedRegion> SharedRegion::map(int fd, size_t bytes) {
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return fail(Error::kConfig);
   if (static_cast<size_t>(status.st_size) < bytes) return fail(Error::kConfig);
   region.size_ = round_to_pages(bytes);
-  void* data =
-      mmap(nullptr, region.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, region.fd_, 0);
+  void* data = mmap(nullptr, region.size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, region.fd_, 0);
   if (data == MAP_FAILED) return fail(Error::kSystem);
   region.data_ = static_cast<std::byte*>(data);
   return region;

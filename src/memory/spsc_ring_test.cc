@@ -12,7 +12,8 @@ namespace {
 template <typename Entry>
 struct OwnedRing {
   explicit OwnedRing(uint32_t capacity)
-      : memory(static_cast<std::byte*>(std::aligned_alloc(64, (SpscRing<Entry>::bytes(capacity) + 63) / 64 * 64)),
+      : memory(static_cast<std::byte*>(
+                   std::aligned_alloc(64, (SpscRing<Entry>::bytes(capacity) + 63) / 64 * 64)),
                &std::free),
         ring(SpscRing<Entry>::create(memory.get(), capacity)) {}
   std::unique_ptr<std::byte, decltype(&std::free)> memory;
@@ -37,8 +38,10 @@ TEST(SpscRing, TwoThreadsSeeEveryEntryOnce) {
   constexpr uint64_t kCount = 200'000;
   std::thread producer([&] {
     for (uint64_t i = 0; i < kCount;) {
-      if (owned.ring.push(i)) ++i;
-      else std::this_thread::yield();
+      if (owned.ring.push(i))
+        ++i;
+      else
+        std::this_thread::yield();
     }
   });
   for (uint64_t expected = 0; expected < kCount;) {

@@ -30,7 +30,8 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
                           .and_then([&] { return open(pipeline->save_store_, options.save_slots); })
                           .and_then([&] { return open(pipeline->lookup_store_, LookupStage::kDepth); });
   if (!opened) {
-    message = fmt::format("cannot open a client of {}: {}", backend.describe(), error_sentence(opened.error()));
+    message =
+        fmt::format("cannot open a client of {}: {}", backend.describe(), error_sentence(opened.error()));
     return fail(opened.error());
   }
   pipeline->wire(options, sessions);
@@ -41,7 +42,8 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
   const size_t loop_count = options.cores.empty() ? 1 : options.cores.size();
   for (size_t i = 0; i < loop_count; ++i) {
     const int core = options.cores.empty() ? -1 : options.cores[i];
-    loops_.push_back(std::make_unique<StageLoop>(fmt::format("ss-plane-{}", i), core, options.spin_us, clock_));
+    loops_.push_back(
+        std::make_unique<StageLoop>(fmt::format("ss-plane-{}", i), core, options.spin_us, clock_));
   }
   StageLoop& first = *loops_.front();
   const auto pipe = [&](Doorbell& consumer) -> Pipe& {
@@ -79,7 +81,8 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
   Pipe& sent = pipe(first.doorbell());
   send_->add_output(sent);
   reply_->add_input(sent);
-  admit_ = std::make_unique<AdmitStage>(clock_, slots_, sessions, *lookup_, funnels_, to_receive, to_collect_);
+  admit_ =
+      std::make_unique<AdmitStage>(clock_, slots_, sessions, *lookup_, funnels_, to_receive, to_collect_);
   first.add(*admit_);
 }
 

@@ -25,8 +25,9 @@ struct PipelineOptions {
   bool pin_memory = true;
 };
 
-/// The first loop admits, receives, sends, looks up and replies; with one core it also hosts the only lane, with
-/// n cores there are n - 1 lanes on the others. Can be stepped by hand with a virtual clock (no threads).
+/// The first loop admits, receives, sends, looks up and replies; with one core it also hosts the only lane,
+/// with n cores there are n - 1 lanes on the others. Can be stepped by hand with a virtual clock (no
+/// threads).
 class Pipeline {
  public:
   /// Takes all memory. `message` on failure is a sentence for a person.

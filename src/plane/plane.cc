@@ -31,10 +31,14 @@ json funnel_json(const Funnel& funnel) {
 
 json stage_json(const Stage& stage, const StageLoop& loop) {
   const StageCounters& counters = stage.counters();
-  return {{"stage", stage.name()},           {"thread", loop.name()},
-          {"queue", stage.queue()},          {"slots", counters.slots.read()},
-          {"failed", counters.failed.read()}, {"bytes_in", counters.bytes_in.read()},
-          {"bytes_out", counters.bytes_out.read()}, {"busy_ns", counters.busy_ns.read()},
+  return {{"stage", stage.name()},
+          {"thread", loop.name()},
+          {"queue", stage.queue()},
+          {"slots", counters.slots.read()},
+          {"failed", counters.failed.read()},
+          {"bytes_in", counters.bytes_in.read()},
+          {"bytes_out", counters.bytes_out.read()},
+          {"busy_ns", counters.busy_ns.read()},
           {"wait_ns", counters.wait_ns.read()}};
 }
 
@@ -127,8 +131,8 @@ class HostPlane final : public Plane {
   }
 
   std::string describe() const override {
-    return fmt::format("{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path, backend_->describe(),
-                       fmt::join(options_.cores, ","), pipeline_->slots().size(),
+    return fmt::format("{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path,
+                       backend_->describe(), fmt::join(options_.cores, ","), pipeline_->slots().size(),
                        pipeline_->slots().bytes() >> 20, pipeline_->slots().pinned() ? ", pinned" : "");
   }
 

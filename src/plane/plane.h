@@ -11,9 +11,11 @@
 namespace shadowserve {
 
 struct PlaneOptions {
-  std::string store_url;      ///< see store/record_store.h
-  std::string socket_path;    ///< Unix socket of the link; "<path>.stats" serves one JSON document per connection
-  std::vector<int> cores;     ///< threads are pinned to these, the first does the I/O; empty: one unpinned thread
+  std::string store_url;  ///< see store/record_store.h
+  std::string
+      socket_path;  ///< Unix socket of the link; "<path>.stats" serves one JSON document per connection
+  std::vector<int>
+      cores;  ///< threads are pinned to these, the first does the I/O; empty: one unpinned thread
   uint32_t fetch_slots = 16;  ///< records in flight towards engines, about 6 MiB of pinned memory each
   uint32_t save_slots = 6;    ///< records in flight towards the store
   uint32_t spin_us = 30;      ///< how long an idle thread looks for work before it sleeps

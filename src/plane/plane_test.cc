@@ -126,12 +126,12 @@ struct TestClient {
 };
 
 TEST(Plane, AThousandFetchesAllocateNothing) {
+  const uint64_t before = frozen_allocations();
   RunningPlane plane;
   TestClient client;
   ASSERT_TRUE(client.attach(plane.socket())) << client.welcome.text;
   std::memset(client.staging.data(), 0x3f, 1 << 16);
   ASSERT_EQ(client.call(LinkOp::kSave).error, 0);
-  const uint64_t before = frozen_allocations();
   for (int i = 0; i < 1000; ++i) {
     ASSERT_EQ(client.call(LinkOp::kFetch).error, 0) << i;
     ASSERT_EQ(client.call(LinkOp::kLookup).error, 0) << i;

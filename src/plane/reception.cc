@@ -23,7 +23,8 @@ uint64_t now_ns() { return MonotonicClock().now_ns(); }
 
 }  // namespace
 
-Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats)
+Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell,
+                     std::function<std::string()> stats)
     : sessions_(sessions),
       plane_doorbell_(plane_doorbell),
       stats_(std::move(stats)),

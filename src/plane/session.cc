@@ -29,7 +29,8 @@ Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring
     staging.pin();
   }
   if (!hello.geometry.validate()) {
-    message = "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
+    message =
+        "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
     return fail(Error::kConfig);
   }
   const std::string profile_name = bounded_text(hello.profile, sizeof(hello.profile));

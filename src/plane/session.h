@@ -35,8 +35,8 @@ class RequestQueue {
   uint64_t tail_ = 0;
 };
 
-/// One row of the fixed session table. The reception thread opens and closes it, the data plane's first thread
-/// uses it while it is kActive; `state` hands it from one to the other.
+/// One row of the fixed session table. The reception thread opens and closes it, the data plane's first
+/// thread uses it while it is kActive; `state` hands it from one to the other.
 class Session {
  public:
   Session() = default;

@@ -33,8 +33,8 @@ struct Slot {
   // What the stages found out. An error rides to the end of the pipeline; nothing else is done then.
   Error error = Error::kNone;
   size_t record_bytes = 0;
-  RecordView view;   ///< fetching: after the record was opened
-  EncodePlan plan;   ///< saving: after quantization
+  RecordView view;  ///< fetching: after the record was opened
+  EncodePlan plan;  ///< saving: after quantization
 
   // Times for the reply, ns on the plane's clock.
   uint64_t arrived_ns = 0;   ///< popped from the link
@@ -45,8 +45,8 @@ struct Slot {
   bool saving() const { return request.op == LinkOp::kSave; }
 };
 
-/// All slots of the plane in one pinned region. Fetches and saves have slots of their own, so that neither can
-/// starve the other. Used by the admitting thread only, except for at().
+/// All slots of the plane in one pinned region. Fetches and saves have slots of their own, so that neither
+/// can starve the other. Used by the admitting thread only, except for at().
 class SlotPool {
  public:
   /// Errors: kSystem (no memory).

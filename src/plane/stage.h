@@ -58,8 +58,12 @@ class Stage {
  public:
   virtual ~Stage() = default;
   virtual std::string_view name() const = 0;
-  /// One bounded piece of work; returns how many things moved, 0 = nothing to do. Never blocks, never allocates.
+  /// One bounded piece of work; returns how many things moved, 0 = nothing to do. Never blocks, never
+  /// allocates.
   virtual uint32_t step(uint64_t now_ns) = 0;
+  /// Called once on the thread that will step this stage, before its heap is frozen: take what a library
+  /// wants.
+  virtual void prepare_thread() {}
   /// Slots (or lookups) inside or waiting in front of this stage, for stats. Any thread.
   virtual uint32_t queue() const { return 0; }
   /// Descriptor whose readability means there is something to do; -1: none.
@@ -74,8 +78,8 @@ class Stage {
   StageCounters counters_;
 };
 
-/// A stage slots pass through. Subclasses implement begin(), which either finishes the slot at once or keeps it
-/// until poll_work() learns that an engine or a store is done with it.
+/// A stage slots pass through. Subclasses implement begin(), which either finishes the slot at once or keeps
+/// it until poll_work() learns that an engine or a store is done with it.
 class SlotStage : public Stage {
  public:
   SlotStage(SlotPool& pool, const Clock& clock) : pool_(pool), clock_(clock) {}

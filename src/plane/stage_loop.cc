@@ -70,6 +70,7 @@ void StageLoop::stop() {
 void StageLoop::run() {
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
   if (core_ >= 0) pinned_.store(pin_to(core_), std::memory_order_relaxed);
+  for (Stage* stage : stages_) stage->prepare_thread();
   freeze_heap_on_this_thread();
   uint64_t idle_since = 0;
   while (!stop_.load(std::memory_order_acquire)) {

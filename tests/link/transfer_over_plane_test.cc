@@ -18,6 +18,7 @@
 #include "memory/frozen_heap.h"
 #include "plane/plane.h"
 #include "shadowserve/shadowserve.h"
+#include "store/redis_process.h"
 
 namespace shadowserve {
 namespace {
@@ -60,6 +61,7 @@ class ThreadedPlane {
     thread_.join();
     close(stop_fd_);
   }
+  nlohmann::json stats() const { return nlohmann::json::parse(plane_->stats_json()); }
 
  private:
   int stop_fd_;
@@ -136,8 +138,9 @@ class Engine {
 
   std::vector<uint8_t> chain(const std::vector<uint32_t>& tokens) {
     std::vector<uint8_t> keys(tokens.size() / 256 * SS_KEY_BYTES);
-    EXPECT_EQ(ss_chain(lookup, nullptr, tokens.data(), tokens.size(), nullptr, 0, keys.data(), keys.size() / 32),
-              tokens.size() / 256);
+    EXPECT_EQ(
+        ss_chain(lookup, nullptr, tokens.data(), tokens.size(), nullptr, 0, keys.data(), keys.size() / 32),
+        tokens.size() / 256);
     return keys;
   }
   int64_t stored(const std::vector<uint8_t>& keys) {
@@ -164,7 +167,8 @@ class Engine {
       return now.save_stored == before.save_stored + chunks;
     }));
   }
-  ss_event fetch(const std::vector<uint8_t>& keys, const std::vector<int32_t>& pages, uint32_t first_token = 0) {
+  ss_event fetch(const std::vector<uint8_t>& keys, const std::vector<int32_t>& pages,
+                 uint32_t first_token = 0) {
     const auto chunks = static_cast<uint32_t>(keys.size() / 32);
     EXPECT_EQ(ss_fetch(transfer, ++id_, keys.data(), 0, chunks, first_token, pages.data(), pages.size()), 0);
     return wait_event();
@@ -202,38 +206,107 @@ void expect_same_pages(const Engine& a, const std::vector<int32_t>& in_a, const 
   }
 }
 
-class StoreTest : public ::testing::TestWithParam<const char*> {};
+size_t resident_bytes() {
+  size_t pages = 0;
+  size_t resident = 0;
+  FILE* file = std::fopen("/proc/self/statm", "r");
+  EXPECT_EQ(std::fscanf(file, "%zu %zu", &pages, &resident), 2);
+  std::fclose(file);
+  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// Every store a user may choose, the servers real.
+class StoreTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    url_ = GetParam();
+    if (url_ == "rocksdb") url_ = "rocksdb:" + folder_ + "?limit=1GB";
+    if (url_ == "redis") {
+      redis_ = std::make_unique<RedisProcess>("a password");
+      url_ = "redis://:a%20password@127.0.0.1:" + std::to_string(redis_->port());
+    }
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  const std::string folder_ = scratch("db");
+  std::string url_;
+  std::unique_ptr<RedisProcess> redis_;
+};
 
 TEST_P(StoreTest, AnotherEngineFetchesWhatOneSavedBitForBit) {
-  std::string url = GetParam();
-  const std::string folder = scratch("db");
-  if (url == "rocksdb") url = "rocksdb:" + folder + "?limit=1GB";
-  {
-    ThreadedPlane plane(url);
-    Engine first(engine_options("raw"));
-    Engine second(engine_options("raw"));
-    first.compute(1);
-    second.compute(2);
-    const auto tokens = prompt(1024, 1);
-    const auto keys = first.chain(tokens);
-    const auto here = table(3, 8);
-    const auto there = table(20, 8);
-    EXPECT_EQ(first.stored(keys), 0);
-    first.save(keys, here);
-    EXPECT_EQ(second.stored(keys), 4);
-    expect_same_pages(first, here, second, there, /*same=*/false);  // negative control
-    const ss_event event = second.fetch(keys, there);
-    EXPECT_EQ(event.error, 0);
-    EXPECT_EQ(event.chunks_placed, 4u);
-    expect_same_pages(first, here, second, there);
-    // A prompt that diverges in its third chunk hits two.
-    auto other = tokens;
-    other[600] ^= 1;
-    EXPECT_EQ(second.stored(second.chain(other)), 2);
-  }
-  std::filesystem::remove_all(folder);
+  ThreadedPlane plane(url_);
+  Engine first(engine_options("raw"));
+  Engine second(engine_options("raw"));
+  first.compute(1);
+  second.compute(2);
+  const auto tokens = prompt(1024, 1);
+  const auto keys = first.chain(tokens);
+  const auto here = table(3, 8);
+  const auto there = table(20, 8);
+  EXPECT_EQ(first.stored(keys), 0);
+  first.save(keys, here);
+  EXPECT_EQ(second.stored(keys), 4);
+  expect_same_pages(first, here, second, there, /*same=*/false);  // negative control
+  const ss_event event = second.fetch(keys, there);
+  EXPECT_EQ(event.error, 0);
+  EXPECT_EQ(event.chunks_placed, 4u);
+  expect_same_pages(first, here, second, there);
+  // A prompt that diverges in its third chunk hits two.
+  auto other = tokens;
+  other[600] ^= 1;
+  EXPECT_EQ(second.stored(second.chain(other)), 2);
 }
-INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, ::testing::Values("memory:", "rocksdb"));
+
+TEST_P(StoreTest, AThousandFetchedChunksAllocateNothingAndMemoryStaysFlat) {
+  const uint64_t allocations = frozen_allocations();
+  ThreadedPlane plane(url_);
+  ss_options options = engine_options("kv4");
+  options.tenant_salt = "sealed with GMAC";
+  Engine engine(options);
+  engine.compute(1);
+  const auto keys = engine.chain(prompt(1024, 1));
+  engine.save(keys, table(0, 8));
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(engine.fetch(keys, table(20, 8)).error, 0);
+  const size_t before = resident_bytes();
+  for (int i = 0; i < 250; ++i) {
+    ASSERT_EQ(engine.fetch(keys, table(20, 8)).error, 0) << i;
+    ASSERT_EQ(engine.stored(keys), 4);
+  }
+  const auto stats = plane.stats();
+  EXPECT_GE(stats["funnels"]["fetch"]["ended"]["done"], 1000);
+#if !defined(SHADOWSERVE_SANITIZED)
+  EXPECT_TRUE(stats["heap"]["watched"]);
+  EXPECT_EQ(stats["heap"]["allocations_after_start"], allocations);
+  EXPECT_LT(resident_bytes(), before + (4 << 20));
+#endif
+}
+INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, ::testing::Values("memory:", "rocksdb", "redis"));
+
+TEST(TransferOverPlane, AFullLinkOverAHungStoreEndsEveryFetchByItsDeadline) {
+  RedisProcess redis;
+  ThreadedPlane plane(redis.url());
+  ss_options options = engine_options("raw");
+  options.fetch_timeout_ms = 1500;
+  options.staging_bytes = 4 << 20;  // a fraction of what is asked for
+  Engine engine(options);
+  engine.compute(1);
+  const auto keys = engine.chain(prompt(1024, 9));
+  engine.save(keys, table(0, 8));
+  redis.signal(SIGSTOP);
+  constexpr int kJobs = 300;
+  const auto pages = table(20, 8);
+  const auto started = std::chrono::steady_clock::now();
+  for (uint64_t id = 5000; id < 5000 + kJobs; ++id) {
+    ASSERT_EQ(ss_fetch(engine.transfer, id, keys.data(), 0, 4, 0, pages.data(), pages.size()), 0);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::milliseconds(500))
+      << "asking never waits";
+  for (int i = 0; i < kJobs; ++i) EXPECT_NE(engine.wait_event().error, 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::milliseconds(4000));
+  redis.signal(SIGCONT);
+  EXPECT_TRUE(eventually([&] { return engine.fetch(keys, table(40, 8)).error == 0; }));
+  expect_same_pages(engine, table(0, 8), engine, table(40, 8));
+}
 
 TEST(TransferOverPlane, OnlyTokensTheEngineLacksArePlaced) {
   ThreadedPlane plane("memory:");

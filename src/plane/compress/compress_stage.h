@@ -10,6 +10,7 @@ class CompressStage final : public SlotStage {
   CompressStage(SlotPool& pool, const Clock& clock, CoderWorkspace& workspace)
       : SlotStage(pool, clock), workspace_(workspace) {}
   std::string_view name() const override { return "compress"; }
+  void prepare_thread() override { prepare_seals_on_this_thread(); }
 
  protected:
   void begin(Slot& slot) override;

@@ -18,8 +18,8 @@ void DecompressStage::begin(Slot& slot) {
   submit_frame();
 }
 
-// One frame a step: a software engine works inside submit(), and the stages that share this thread - receiving
-// first of all - must not wait longer than a frame takes.
+// One frame a step: a software engine works inside submit(), and the stages that share this thread -
+// receiving first of all - must not wait longer than a frame takes.
 void DecompressStage::submit_frame() {
   const RecordView::Frame& frame = slot_->view.frame(submitted_);
   const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);

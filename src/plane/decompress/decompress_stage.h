@@ -11,6 +11,7 @@ class DecompressStage final : public SlotStage {
   DecompressStage(SlotPool& pool, const Clock& clock, InflateEngine& engine)
       : SlotStage(pool, clock), engine_(engine) {}
   std::string_view name() const override { return "decompress"; }
+  void prepare_thread() override { prepare_seals_on_this_thread(); }
 
  protected:
   void begin(Slot& slot) override;

@@ -8,8 +8,7 @@ namespace shadowserve {
 
 class SendStage final : public SlotStage {
  public:
-  SendStage(SlotPool& pool, const Clock& clock, RecordStore& store)
-      : SlotStage(pool, clock), store_(store) {}
+  SendStage(SlotPool& pool, const Clock& clock, RecordStore& store) : SlotStage(pool, clock), store_(store) {}
   std::string_view name() const override { return "send"; }
   int wake_fd() const override { return store_.wake_fd(); }
 
