@@ -4,6 +4,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -27,6 +29,21 @@ Examples:
 Columns of a stage: queue (slots waiting or inside), slots per second, output per second, busy (share of the
 thread's time), time (mean from entering the stage's queue to leaving it), failed (errors that arose there).)";
 
+/// The document with its stages in the order of a chunk's trip, unknown ones last.
+json read_stats(const std::string& socket_path) {
+  static constexpr std::array<std::string_view, 11> kTrip = {"admit",      "lookup",  "receive", "decompress",
+                                                             "dequantize", "deliver", "collect", "quantize",
+                                                             "compress",   "send",    "reply"};
+  json document = json::parse(read_plane_stats(socket_path));
+  const auto place = [](const json& stage) {
+    return std::find(kTrip.begin(), kTrip.end(), stage.value("stage", "")) - kTrip.begin();
+  };
+  json& stages = document.at("stages");
+  std::stable_sort(stages.begin(), stages.end(),
+                   [&](const json& a, const json& b) { return place(a) < place(b); });
+  return document;
+}
+
 /// What grew between two documents; with no earlier one, everything since the start.
 double grown(const json& now, const json* before, const char* field) {
   return now.value(field, 0.0) - (before != nullptr ? before->value(field, 0.0) : 0.0);
@@ -44,14 +61,14 @@ std::string byte_rate(double bytes_per_second) {
 }
 
 void show_stages(const json& now, const json* before, double seconds) {
-  fmt::print("{:<12} {:<8} {:>6} {:>9} {:>14} {:>6} {:>10} {:>7}\n", "stage", "thread", "queue", "slots/s",
+  fmt::print("{:<12} {:<11} {:>6} {:>9} {:>14} {:>6} {:>10} {:>7}\n", "stage", "thread", "queue", "slots/s",
              "output", "busy", "time", "failed");
   size_t index = 0;
   for (const json& stage : now.at("stages")) {
     const json* old = earlier_stage(before, index++, stage);
     const double slots = grown(stage, old, "slots");
     const double wait_us = slots > 0 ? grown(stage, old, "wait_ns") / slots * 1e-3 : 0;
-    fmt::print("{:<12} {:<8} {:>6} {:>9.1f} {:>14} {:>5.1f}% {:>10} {:>7}\n", stage.value("stage", "?"),
+    fmt::print("{:<12} {:<11} {:>6} {:>9.1f} {:>14} {:>5.1f}% {:>10} {:>7}\n", stage.value("stage", "?"),
                stage.value("thread", "?"), stage.value("queue", 0), slots / seconds,
                byte_rate(grown(stage, old, "bytes_out") / seconds),
                grown(stage, old, "busy_ns") / seconds * 1e-7,
@@ -111,7 +128,7 @@ int watch(const std::string& socket_path, double interval_s) {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   const bool terminal = isatty(STDOUT_FILENO) != 0;
-  json before = json::parse(read_plane_stats(socket_path));
+  json before = read_stats(socket_path);
   auto before_time = std::chrono::steady_clock::now();
   show(before, nullptr, std::max(before.value("uptime_s", 1.0), 1e-3));
   while (g_stop == 0) {
@@ -119,7 +136,7 @@ int watch(const std::string& socket_path, double interval_s) {
     const timespec pause{whole, static_cast<long>((interval_s - static_cast<double>(whole)) * 1e9)};
     nanosleep(&pause, nullptr);  // ends early when a signal arrives
     if (g_stop != 0) break;
-    json now = json::parse(read_plane_stats(socket_path));
+    json now = read_stats(socket_path);
     const auto now_time = std::chrono::steady_clock::now();
     fmt::print("{}", terminal ? "\x1b[H\x1b[2J" : "\n");
     show(now, &before, std::chrono::duration<double>(now_time - before_time).count());
@@ -144,7 +161,7 @@ int run_stats(const StatsOptions& options) {
     return 0;
   }
   if (options.once) {
-    const json now = json::parse(read_plane_stats(socket_path));
+    const json now = read_stats(socket_path);
     show(now, nullptr, std::max(now.value("uptime_s", 1.0), 1e-3));
     return 0;
   }
