@@ -8,8 +8,8 @@ namespace shadowserve {
 }  // namespace shadowserve
 
 /// SS_CHECK(size <= capacity, "the caller sized the region");
-#define SS_CHECK(condition, promise)                                                \
-  do {                                                                              \
-    if (!(condition)) [[unlikely]]                                                  \
-      ::shadowserve::check_failed(__FILE__, __LINE__, #condition, promise);         \
+#define SS_CHECK(condition, promise)                                        \
+  do {                                                                      \
+    if (!(condition)) [[unlikely]]                                          \
+      ::shadowserve::check_failed(__FILE__, __LINE__, #condition, promise); \
   } while (false)

@@ -78,7 +78,10 @@ class SpscRing {
 
   /// Consumer: announce sleep. Returns false (and withdraws it) when an entry arrived meanwhile.
   bool prepare_sleep() {
-    header_->consumer_sleeps.store(1, std::memory_order_seq_cst);
+    header_->consumer_sleeps.store(1, std::memory_order_relaxed);
+    // Pairs with the fence in must_ring(): of "I sleep" and "here is an entry" at least one side sees the
+    // other's.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!empty()) {
       header_->consumer_sleeps.store(0, std::memory_order_relaxed);
       return false;

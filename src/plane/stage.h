@@ -28,7 +28,10 @@ class Doorbell {
   }
   /// Unconditional; also what peers in other processes do through the descriptor.
   void ring();
-  void set_sleeping(bool sleeping) { sleeping_.store(sleeping ? 1 : 0, std::memory_order_seq_cst); }
+  void set_sleeping(bool sleeping) {
+    sleeping_.store(sleeping ? 1 : 0, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+  }
   int fd() const { return fd_; }
   void drain();
 

@@ -23,17 +23,17 @@ struct StoreDone {
 
 /// What a store can do, told before it is used.
 struct StoreTraits {
-  std::string_view kind;     ///< "redis", "rocksdb", "memory"
-  bool shared = false;       ///< other machines see the same records
+  std::string_view kind;  ///< "redis", "rocksdb", "memory"
+  bool shared = false;    ///< other machines see the same records
   bool survives_restart = false;
 };
 
 /// A store client. Every call comes from one thread and returns at once; work happens in poll() or on threads
 /// of the store library. After open(), calls allocate nothing on the caller's thread.
 ///
-/// Every accepted operation completes exactly once, at the latest shortly after its deadline (absolute, on the
-/// clock given at open). The memory of `into`, `from` belongs to the store until then - also after the deadline:
-/// the completion is the promise that nobody touches it any more.
+/// Every accepted operation completes exactly once, at the latest shortly after its deadline (absolute, on
+/// the clock given at open). The memory of `into`, `from` belongs to the store until then - also after the
+/// deadline: the completion is the promise that nobody touches it any more.
 class RecordStore {
  public:
   virtual ~RecordStore() = default;
@@ -60,8 +60,8 @@ class RecordStore {
 
 /// Opens one client of the store at `url`:
 ///   rocksdb:/path?limit=20GB&evict=lru|fifo      redis://[user:pass@]host:port[/db]      memory:?limit=1GB
-/// A backend (the database itself) is opened once and shared by its clients: make one StoreBackend per process
-/// and a client per stage, so that lookups never wait behind bulk data.
+/// A backend (the database itself) is opened once and shared by its clients: make one StoreBackend per
+/// process and a client per stage, so that lookups never wait behind bulk data.
 class StoreBackend {
  public:
   virtual ~StoreBackend() = default;

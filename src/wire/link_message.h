@@ -21,8 +21,8 @@ struct LinkHello {
   uint16_t version = kLinkVersion;
   uint16_t reserved = 0;
   KvGeometry geometry;
-  char profile[24] = {};       ///< codec profile by name, NUL padded
-  uint8_t seal_kind = 1;       ///< SealKind
+  char profile[24] = {};  ///< codec profile by name, NUL padded
+  uint8_t seal_kind = 1;  ///< SealKind
   uint8_t reserved2[7] = {};
   std::byte seal_key[32] = {};
   uint64_t staging_bytes = 0;  ///< 0: a link for lookups only
