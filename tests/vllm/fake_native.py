@@ -37,12 +37,13 @@ class FakeLookup:
         hits = 0
         while hits * KEY_BYTES < len(keys) and keys[hits * KEY_BYTES : (hits + 1) * KEY_BYTES] in self.stored:
             hits += 1
-        self._learn(keys)
+        if polls + 1 == self._patience:
+            self._learn(keys)  # once: what was found damaged since stays forgotten
         return hits
 
     def forget(self, number: int) -> None:
         if number in self.asked:
-            self._learn(self.asked.pop(number)[0])
+            del self.asked[number]
 
     def _learn(self, keys: bytes) -> None:
         self.known |= self.stored & {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}

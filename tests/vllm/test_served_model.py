@@ -106,3 +106,13 @@ def test_the_fingerprint_binds_what_changes_kv():
 def test_weights_that_cannot_be_read_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="set 'model_fingerprint'"):
         served_model(config(model={"model": str(tmp_path)}), groups(spec()), Settings())
+
+
+def test_an_engine_with_a_wrong_setting_does_not_start():
+    from shadowserve.vllm.connector import ShadowServeConnector
+    from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorRole
+
+    wrong = SimpleNamespace(kv_connector_extra_config={"sokcet": "/run/x"})
+    for role in KVConnectorRole:
+        with pytest.raises(ValueError, match="did you mean 'socket'"):
+            ShadowServeConnector(SimpleNamespace(kv_transfer_config=wrong), role, groups(spec()))

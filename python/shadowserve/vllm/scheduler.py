@@ -96,7 +96,7 @@ class SchedulerSide:
             hits = self._lookup.poll(tracked.lookup)
             if hits is None:
                 return None, False
-            # At once: forgetting later would mark chunks as stored that a fetch has found damaged in between.
+            # An answer is read once; what is asked later is a new question.
             self._drop_lookup(tracked)
             tracked.hits = hits
         tokens = tracked.hits * self._chunk_tokens - computed
