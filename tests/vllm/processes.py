@@ -1,5 +1,7 @@
 """Starts, stops, freezes and kills the processes around an engine: the store and the data plane."""
 
+import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -49,9 +52,13 @@ class Process:
         self.log_path = folder / f"{name}.log"
         self.process: subprocess.Popen | None = None
 
-    def _spawn(self, command: list[str]) -> None:
+    def _spawn(self, command: list[str], **options) -> None:
+        # What vLLM preloads into its own processes is nothing for others.
+        environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **options
+            )
 
     @property
     def running(self) -> bool:
@@ -166,3 +173,47 @@ class DataPlane(Process):
             except OSError:
                 return False
             return True
+
+
+class ApiServer(Process):
+    """vLLM's OpenAI server with the connector, lossless, without its own prefix cache."""
+
+    START_SECONDS_MAX = 300
+
+    def __init__(self, folder: pathlib.Path, model: pathlib.Path, socket_path: str):
+        super().__init__(folder, "server")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        transfer = {
+            "kv_connector": "ShadowServeConnector",
+            "kv_connector_module_path": "shadowserve.vllm.connector",
+            "kv_role": "kv_both",
+            "kv_load_failure_policy": "recompute",
+            "kv_connector_extra_config": {"socket": socket_path, "profile": "raw", "lookup_timeout_ms": 1000},
+        }
+        self._command = [
+            sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
+            "--served-model-name", "tiny", "--dtype", "bfloat16", "--host", "127.0.0.1", "--port", str(self.port),
+            "--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager", "--no-enable-prefix-caching",
+            "--kv-transfer-config", json.dumps(transfer),
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        self._spawn(self._command, start_new_session=True)
+        wait_for(f"the server answers (see {self.log_path})", self._answers, self.START_SECONDS_MAX, every_s=0.5)
+
+    def stop(self) -> None:
+        """With the engine's processes, which are its children."""
+        group = self.process.pid if self.process is not None else None
+        super().stop()
+        if group is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        assert self.running, self.log_path.read_text()[-3000:]
+        try:
+            with urllib.request.urlopen(self.url + "/health", timeout=2):
+                return True
+        except OSError:
+            return False
