@@ -157,7 +157,7 @@ class Engine(Child):
             f"engine {number}", command, folder / f"engine{number}.log",
             PYTHONHASHSEED=str(1000 + number), DEMO_TENANT_SALT=salt, VLLM_CPU_KVCACHE_SPACE="2",
             VLLM_CPU_OMP_THREADS_BIND=",".join(map(str, cores.engine)), HF_HUB_OFFLINE="1",
-            TOKENIZERS_PARALLELISM="false", VLLM_NO_USAGE_STATS="1")  # fmt: skip
+            CUDA_VISIBLE_DEVICES="", TOKENIZERS_PARALLELISM="false", VLLM_NO_USAGE_STATS="1")  # fmt: skip
 
     def wait_until_ready(self, progress) -> None:
         """`progress(seconds, last line of the log)` is called twice a second."""
