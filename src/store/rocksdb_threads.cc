@@ -22,8 +22,8 @@ constexpr uint64_t percent(uint64_t whole, uint64_t share) { return whole / 100 
 
 // Shares of the limit that the disk may hold before old files are cleaned up, and before puts wait for that.
 // The rest up to 130 % is for logs, and for the copies that cleaning makes before it deletes.
-constexpr uint64_t kCleanFromPercent = 108;
-constexpr uint64_t kRefuseFromPercent = 117;
+constexpr uint64_t kCleanFromPercent = 104;
+constexpr uint64_t kRefuseFromPercent = 110;
 constexpr double kCleanedShare = 0.08;
 constexpr int kCleanedSharesMax = 12;
 
