@@ -1,4 +1,4 @@
-"""The processes of the demo: the data plane and one vLLM server after the other, all stopped whatever happens."""
+"""The processes of the demo: the data plane and two vLLM servers, all stopped whatever happens."""
 
 import json
 import os
@@ -41,8 +41,16 @@ class Child:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1].strip() if lines else ""
 
+    def pause(self) -> None:
+        """The whole group stands still: it takes no core from what is measured beside it."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Asks politely, then insists. Leaves nothing of the group behind."""
+        self.resume()
         for number, seconds in ((signal.SIGTERM, STOP_SECONDS_MAX), (signal.SIGKILL, 5)):
             self._signal(number)
             try:

@@ -1,4 +1,4 @@
-"""The demo: asks about documents, restarts the engine, asks again, and shows what fetching saved. See ./demo --help."""
+"""The demo: asks an engine about documents, replaces it by a fresh one, asks again, and shows what fetching saved. See ./demo --help."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from demo_report import Row, Span
 GEMMA = CHECKOUT / ".models/gemma3-270m"
 GEMMA_LICENCE = "Gemma, under the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
 LOG_LINES_SHOWN = 25
-WARM_UP = "The quick brown fox number {number} jumps over the lazy dog in engine {engine}. "
+WARM_UP = "The quick brown fox number {number} jumps over the lazy dog in {engine}. "
 
 
 class Narrator:
@@ -82,34 +82,45 @@ class Demo:
         plane.wait_until_ready()
         self.narrator.say(f"the data plane runs; records go to {_without_password(self.store)}")
         self.narrator.span("data plane starts", "other", began)
-        computed, _ = self._one_engine(1, plane, "computed")
+        # An engine's start is a minute of Python imports on one core: both start at once, the second then stands still.
+        first, second = engines = [self._start_engine(number, plane) for number in (1, 2)]
+        self.narrator.say("two vLLM engines start side by side; this takes a minute or two")
+        for engine in engines:
+            self._wait_for(engine)
+        self.narrator.span("both engines start", "other", began)
+        second.pause()
+        self.narrator.say("engine 2 is put on hold; engine 1 is asked, and computes everything")
+        computed, _ = self._ask_engine(first, "computed")
         saved = plane.wait_until_saved(60)
         self.narrator.say(
             f"saved behind the answers: {saved['ended'].get('done', 0)} records, "
             f"{demo_report.megabytes(saved['wire_bytes'])} on the wire for "
             f"{demo_report.megabytes(saved['value_bytes'])} of KV cache"
         )
-        self._stop(self.children.pop())
-        fetched, costs = self._one_engine(2, plane, "fetched")
-        self._stop(self.children.pop())
+        self._stop(first)
+        second.resume()
+        self.narrator.say("engine 2 takes its place; it has never seen the documents")
+        fetched, costs = self._ask_engine(second, "fetched")
+        self._stop(second)
         self.computed, self.fetched = computed, fetched
         return [
             _row(document, computed[document.name], fetched[document.name], cost)
             for document, cost in zip(self.documents, costs)
         ]
 
-    def _one_engine(self, number: int, plane: Plane, kind: str) -> tuple[dict[str, list[Answer]], list[dict]]:
-        began = time.monotonic()
+    def _start_engine(self, number: int, plane: Plane) -> Engine:
         engine = Engine(number, self.model, self.tokens_max, self.profile, plane, self.salt, self.folder, self.cores)
         self.children.append(engine)
-        fresh = "which has never seen the documents, " if number == 2 else ""
-        self.narrator.say(f"engine {number} (vLLM) {fresh}starts; this takes most of a minute")
-        engine.wait_until_ready(lambda s, line: self.narrator.progress(f"engine {number}, {s:.0f} s: {line}"))
-        self.narrator.span(f"engine {number} starts", "other", began)
+        return engine
+
+    def _wait_for(self, engine: Engine) -> None:
+        engine.wait_until_ready(lambda s, line: self.narrator.progress(f"{engine.name}, {s:.0f} s: {line}"))
         # The first request of a fresh process pays for lazy initialisation, computed or fetched alike.
-        warm_up = "".join(WARM_UP.format(number=i, engine=number) for i in range(20))
+        warm_up = "".join(WARM_UP.format(number=i, engine=engine.name) for i in range(20))
         ask(engine.port, warm_up, "", lambda text: None, answer_tokens=8)
-        self.narrator.say(f"engine {number} is ready" + (": everything is computed" if number == 1 else ""))
+        self.narrator.say(f"{engine.name} is ready")
+
+    def _ask_engine(self, engine: Engine, kind: str) -> tuple[dict[str, list[Answer]], list[dict]]:
         answers, costs = {}, []
         for document in self.documents:
             before = settled_counters(engine.port)
@@ -133,6 +144,7 @@ class Demo:
     def _stop(self, child: Child) -> None:
         began = time.monotonic()
         child.stop()
+        self.children.remove(child)  # not before: an interrupted stop is repeated at the end
         self.narrator.say(f"{child.name} is stopped")
         self.narrator.span(f"{child.name} stops", "other", began)
 
