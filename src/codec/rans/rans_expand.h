@@ -1,0 +1,28 @@
+// Where the next bytes go when some of eight lanes want one: the shuffles of decoders without an expand
+// instruction.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace shadowserve {
+
+/// kRansSpread[bits]: byte i is the rank of bit i among the set bits, or 0x80 (a zero) where bit i is clear.
+inline constexpr std::array<uint64_t, 256> kRansSpread = [] {
+  std::array<uint64_t, 256> table{};
+  for (uint32_t bits = 0; bits < 256; ++bits) {
+    uint64_t rank = 0;
+    for (uint32_t i = 0; i < 8; ++i) {
+      table[bits] |= (bits >> i & 1 ? rank++ : 0x80) << (8 * i);
+    }
+  }
+  return table;
+}();
+
+inline constexpr std::array<uint8_t, 256> kRansBitCount = [] {
+  std::array<uint8_t, 256> table{};
+  for (uint32_t bits = 1; bits < 256; ++bits) table[bits] = static_cast<uint8_t>(table[bits / 2] + bits % 2);
+  return table;
+}();
+
+}  // namespace shadowserve

@@ -1,0 +1,174 @@
+// Bytes of a rANS frame, written and read. Nothing read is believed before it was checked.
+#include "codec/rans/rans_frame.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "contract/check.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr size_t kStateBytes = kRansLanes * sizeof(uint16_t);
+
+template <typename T>
+void put(std::span<std::byte> to, size_t at, T value) {
+  std::memcpy(to.data() + at, &value, sizeof value);  // all targets are little-endian
+}
+
+template <typename T>
+T get(std::span<const std::byte> from, size_t at) {
+  T value;
+  std::memcpy(&value, from.data() + at, sizeof value);
+  return value;
+}
+
+const uint8_t* bytes_of(std::span<const std::byte> span) {
+  return reinterpret_cast<const uint8_t*>(span.data());
+}
+
+size_t head_bytes(std::span<const RansSegment> segments) {
+  size_t size = kRansFixedBytes;
+  for (const RansSegment& segment : segments) size += kRansSegmentBytes + segment.table.count;
+  return size;
+}
+
+void write_head(std::span<const RansSegment> segments, size_t literals, std::span<std::byte> coded) {
+  put(coded, 0, static_cast<uint32_t>(segments.size()));
+  put(coded, 4, static_cast<uint32_t>(literals));
+  size_t at = kRansFixedBytes;
+  for (const RansSegment& segment : segments) {
+    const RansTable& table = segment.table;
+    put(coded, at, segment.symbols);
+    put(coded, at + 4, table.base);
+    put(coded, at + 5, table.count);
+    put(coded, at + 6, static_cast<uint16_t>(table.escape ? 1 : 0));
+    std::memcpy(coded.data() + at + kRansSegmentBytes, table.frequency.data(), table.count);
+    at += kRansSegmentBytes + table.count;
+  }
+}
+
+}  // namespace
+
+Result<size_t> write_rans_frame(std::span<const RansSegment> segments, std::span<const std::byte> symbols,
+                                std::span<std::byte> coded) {
+  SS_CHECK(!segments.empty() && segments.size() <= kRansSegmentsMax, "a frame has 1 to 16 segments");
+  const size_t states_at = head_bytes(segments);
+  const size_t literals_at = states_at + kStateBytes;
+  if (coded.size() < literals_at) return fail(Error::kNoCapacity);
+  const uint8_t* const from = bytes_of(symbols);
+  auto* const to = reinterpret_cast<uint8_t*>(coded.data());
+
+  size_t literals = 0, first = 0;
+  for (const RansSegment& segment : segments) {
+    const size_t room = coded.size() - literals_at - literals;
+    const size_t found =
+        rans_literals(segment.table, from + first, segment.symbols, to + literals_at + literals, room);
+    if (found > room) return fail(Error::kNoCapacity);
+    literals += found;
+    first += segment.symbols;
+  }
+  SS_CHECK(first == symbols.size(), "segments cover the frame");
+
+  // Encoding runs backwards, so the stream grows down from the end of the room and is moved to its place
+  // after.
+  RansWriting writing;
+  writing.lanes.fill(kRansStateMin);
+  writing.stream = to + coded.size();
+  writing.stream_begin = to + literals_at + literals;
+  for (size_t i = segments.size(); i-- > 0;) {
+    first -= segments[i].symbols;
+    const RansEncodeLookup lookup(segments[i].table);
+    if (!rans_encode_simd(lookup, writing, from + first, segments[i].symbols))
+      return fail(Error::kNoCapacity);
+  }
+  const auto stream_bytes = static_cast<size_t>(to + coded.size() - writing.stream);
+  std::memmove(writing.stream_begin, writing.stream, stream_bytes);
+  write_head(segments, literals, coded);
+  std::memcpy(to + states_at, writing.lanes.data(), kStateBytes);
+  return literals_at + literals + stream_bytes;
+}
+
+Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<std::byte> coded) {
+  if (symbols.empty()) return fail(Error::kNoCapacity);  // nothing to fit a table to; nothing to gain either
+  SymbolCounts counts{};
+  count_symbols({bytes_of(symbols), symbols.size()}, counts);
+  const RansSegment segment{static_cast<uint32_t>(symbols.size()), fit_rans_table(counts)};
+  return write_rans_frame({&segment, 1}, symbols, coded);
+}
+
+Result<void> RansReader::read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment) {
+  if (coded.size() - at < kRansSegmentBytes) return fail(Error::kRecordMalformed);
+  RansTable& table = segment.table;
+  segment.symbols = get<uint32_t>(coded, at);
+  table.base = get<uint8_t>(coded, at + 4);
+  table.count = get<uint8_t>(coded, at + 5);
+  const auto escape = get<uint16_t>(coded, at + 6);
+  at += kRansSegmentBytes;
+  if (escape > 1 || table.count > kRansEntriesMax || coded.size() - at < table.count) {
+    return fail(Error::kRecordMalformed);
+  }
+  table.escape = escape == 1;
+  table.frequency.fill(0);
+  std::memcpy(table.frequency.data(), coded.data() + at, table.count);
+  at += table.count;
+  if (!table.valid() || segment.symbols == 0) return fail(Error::kRecordMalformed);
+  return {};
+}
+
+Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols) {
+  if (coded.size() < kRansFixedBytes) return fail(Error::kRecordMalformed);
+  const auto count = get<uint32_t>(coded, 0);
+  const size_t literals = get<uint32_t>(coded, 4);
+  if (count == 0 || count > kRansSegmentsMax) return fail(Error::kRecordMalformed);
+  size_t at = kRansFixedBytes;
+  size_t covered = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (auto read = read_segment(coded, at, segments_[i]); !read) return read;
+    covered += segments_[i].symbols;
+  }
+  const size_t rest = coded.size() - at;
+  if (covered != symbols || rest < kStateBytes || rest - kStateBytes < literals) {
+    return fail(Error::kRecordMalformed);
+  }
+  std::memcpy(reading_.lanes.data(), coded.data() + at, kStateBytes);
+  reading_.literals = bytes_of(coded) + at + kStateBytes;
+  reading_.literals_end = reading_.stream = reading_.literals + literals;
+  reading_.stream_end = bytes_of(coded) + coded.size();
+  reading_.overrun = false;
+  segment_count_ = count;
+  segment_ = 0;
+  segment_left_ = segments_[0].symbols;
+  lookup_ = RansLookup(segments_[0].table);
+  return {};
+}
+
+void RansReader::next(uint8_t* symbols, size_t count) {
+  while (count > 0) {
+    if (segment_left_ == 0) {
+      SS_CHECK(segment_ + 1 < segment_count_, "as many symbols are asked for as there are");
+      ++segment_;
+      segment_left_ = segments_[segment_].symbols;
+      lookup_ = RansLookup(segments_[segment_].table);
+    }
+    const size_t now = std::min(count, segment_left_);
+    SS_CHECK(now % kRansLanes == 0 || now == segment_left_, "pieces are whole groups of lanes");
+    rans_decode_simd(lookup_, reading_, symbols, now);
+    symbols += now;
+    count -= now;
+    segment_left_ -= now;
+  }
+}
+
+Result<void> RansReader::finish() const {
+  const bool all_read = segment_ + 1 == segment_count_ && segment_left_ == 0;
+  SS_CHECK(all_read, "every symbol was asked for");
+  const bool at_start = std::all_of(reading_.lanes.begin(), reading_.lanes.end(),
+                                    [](uint16_t lane) { return lane == kRansStateMin; });
+  const bool complete = !reading_.overrun && reading_.stream == reading_.stream_end &&
+                        reading_.literals == reading_.literals_end;
+  if (!at_start || !complete) return fail(Error::kRecordMalformed);
+  return {};
+}
+
+}  // namespace shadowserve

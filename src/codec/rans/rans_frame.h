@@ -1,0 +1,59 @@
+// Frames coded with rANS (docs/formats/rans.md): segments with tables, 128 states, literals, then the stream.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "codec/rans/rans_kernel.h"
+#include "contract/result.h"
+
+namespace shadowserve {
+
+/// Runs of symbols that share a table follow each other in a frame; the calibrated profiles have one a
+/// channel class.
+inline constexpr uint32_t kRansSegmentsMax = 16;
+inline constexpr size_t kRansFixedBytes = 8;
+inline constexpr size_t kRansSegmentBytes = 8;  ///< without its frequencies
+
+struct RansSegment {
+  uint32_t symbols = 0;
+  RansTable table;
+};
+
+/// Writes one frame. Returns its size. Errors: kNoCapacity when `coded` is too small (128 bytes to spare may
+/// be asked for). REQUIRES that the segments' symbols sum up to symbols.size(), and that each table encodes
+/// its symbols. No allocation.
+Result<size_t> write_rans_frame(std::span<const RansSegment> segments, std::span<const std::byte> symbols,
+                                std::span<std::byte> coded);
+
+/// The same with one segment and a table fitted to it.
+Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<std::byte> coded);
+
+/// Reads one hostile frame piece by piece, so that symbols can be used while they are still in the nearest
+/// cache. open(), then next() until all symbols were asked for, then finish(), which alone says whether they
+/// were right: nothing may be done with them before that cannot be undone. No allocation, one thread.
+class RansReader {
+ public:
+  /// `coded` must outlive the reading. Errors: kRecordMalformed.
+  Result<void> open(std::span<const std::byte> coded, size_t symbols);
+  /// The next `count` symbols. REQUIRES open() succeeded; that many are left; and that `count` is a multiple
+  /// of kRansLanes unless it ends the frame or the frame has several segments and `count` ends one of them.
+  void next(uint8_t* symbols, size_t count);
+  /// True when `count` symbols at a time, the last time fewer, can be asked for.
+  bool divides(size_t count) const { return segment_count_ == 1 && count % kRansLanes == 0; }
+  /// Errors: kRecordMalformed when the frame ended too early or too late, or in other states than it began
+  /// with.
+  Result<void> finish() const;
+
+ private:
+  Result<void> read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment);
+  RansSegment segments_[kRansSegmentsMax];
+  uint32_t segment_count_ = 0;
+  uint32_t segment_ = 0;
+  size_t segment_left_ = 0;
+  RansLookup lookup_{RansTable::uniform()};
+  RansReading reading_{};
+};
+
+}  // namespace shadowserve

@@ -1,0 +1,61 @@
+// The rANS kernels for every SIMD target, chosen at run time.
+#include "codec/rans/rans_kernel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/rans/rans_simd.cc"
+#include "hwy/foreach_target.h"  // before highway.h: includes this file once a target
+
+#include "hwy/highway.h"
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+#include "codec/rans/rans_avx512-inl.h"
+#elif HWY_TARGET != HWY_SCALAR
+#include "codec/rans/rans_compare-inl.h"
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace shadowserve {
+namespace HWY_NAMESPACE {
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
+  if (table.escape_slot < kRansSlots) {
+    decode_all<true>(table, reading, symbols, count);
+  } else {
+    decode_all<false>(table, reading, symbols, count);
+  }
+}
+bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
+  return encode_all(table, writing, symbols, count);
+}
+#else
+void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
+#if HWY_TARGET == HWY_SCALAR
+  rans_decode_oracle(table, reading, symbols, count);
+#else
+  decode_all(table, reading, symbols, count);
+#endif
+}
+bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
+  return rans_encode_oracle(table, writing, symbols, count);
+}
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace shadowserve
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace shadowserve {
+HWY_EXPORT(decode);
+HWY_EXPORT(encode);
+
+void rans_decode_simd(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
+  HWY_DYNAMIC_DISPATCH(decode)(table, reading, symbols, count);
+}
+bool rans_encode_simd(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,
+                      size_t count) {
+  return HWY_DYNAMIC_DISPATCH(encode)(table, writing, symbols, count);
+}
+}  // namespace shadowserve
+#endif  // HWY_ONCE

@@ -1,0 +1,211 @@
+// The rANS coder: every SIMD target against the scalar oracle, sizes against the ideal, and hostile frames.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "codec/rans/rans_frame.h"
+#include "hwy/highway.h"
+
+namespace shadowserve {
+namespace {
+
+std::vector<uint8_t> drawn(size_t count, int centre, double spread, uint32_t seed, double wild = 0) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal(centre, spread);
+  std::uniform_int_distribution<int> any(0, 255);
+  std::bernoulli_distribution is_wild(wild);
+  std::vector<uint8_t> symbols(count);
+  for (auto& symbol : symbols) {
+    const double value = is_wild(random) ? any(random) : std::round(normal(random));
+    symbol = static_cast<uint8_t>(std::clamp(value, 0.0, 255.0));
+  }
+  return symbols;
+}
+
+std::span<const std::byte> bytes(const std::vector<uint8_t>& from) { return std::as_bytes(std::span(from)); }
+
+SymbolCounts counts_of(const std::vector<uint8_t>& symbols) {
+  SymbolCounts counts{};
+  count_symbols(symbols, counts);
+  return counts;
+}
+
+std::vector<uint8_t> coded_of(const std::vector<uint8_t>& symbols) {
+  std::vector<uint8_t> coded(symbols.size() * 2 + 1024);
+  const auto size = write_rans_frame(bytes(symbols), std::as_writable_bytes(std::span(coded)));
+  EXPECT_TRUE(size);
+  coded.resize(size.value_or(0));
+  return coded;
+}
+
+/// The verdict and what was decoded, `piece` symbols at a time (0: all at once).
+bool decode(const std::vector<uint8_t>& coded, std::vector<uint8_t>& symbols, size_t piece = 0) {
+  // Exactly as large as the frame, so that a sanitizer sees reads beyond it.
+  const std::vector<uint8_t> exact(coded);
+  RansReader reader;
+  if (!reader.open(bytes(exact), symbols.size())) return false;
+  if (piece == 0) piece = symbols.size();
+  for (size_t at = 0; at < symbols.size(); at += piece) {
+    reader.next(symbols.data() + at, std::min(piece, symbols.size() - at));
+  }
+  return reader.finish().has_value();
+}
+
+struct Source {
+  int centre;
+  double spread;
+  double wild;
+};
+constexpr Source kSources[] = {{7, 3, 0},   {7, 0.3, 0},   {128, 1, 0.01}, {128, 6, 0.05},  {0, 0.01, 0},
+                               {255, 2, 0}, {31, 20, 0.3}, {128, 60, 0},   {5, 0.05, 0.001}};
+
+class RansOnTargets : public ::testing::TestWithParam<int64_t> {
+ protected:
+  void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
+  void TearDown() override { hwy::SetSupportedTargetsForTest(0); }
+};
+
+std::vector<int64_t> targets() { return hwy::SupportedAndGeneratedTargets(); }
+
+TEST_P(RansOnTargets, BothWaysGiveTheOraclesBytes) {
+  for (const Source& source : kSources) {
+    for (const size_t count : {1u, 2u, 63u, 64u, 65u, 127u, 128u, 129u, 1000u, 4096u, 65537u}) {
+      const auto symbols =
+          drawn(count, source.centre, source.spread, static_cast<uint32_t>(count), source.wild);
+      const RansTable table = fit_rans_table(counts_of(symbols));
+      ASSERT_TRUE(table.valid());
+      std::vector<uint8_t> one(count + 256), other(count + 256);
+      RansWriting writings[2];
+      for (int i = 0; i < 2; ++i) {
+        auto& room = i == 0 ? one : other;
+        writings[i].lanes.fill(kRansStateMin);
+        writings[i].stream = room.data() + room.size();
+        writings[i].stream_begin = room.data();
+      }
+      const RansEncodeLookup lookup(table);
+      ASSERT_TRUE(rans_encode_oracle(lookup, writings[0], symbols.data(), count));
+      ASSERT_TRUE(rans_encode_simd(lookup, writings[1], symbols.data(), count));
+      ASSERT_EQ(writings[0].lanes, writings[1].lanes) << count << ' ' << source.centre;
+      ASSERT_EQ(writings[0].stream - one.data(), writings[1].stream - other.data());
+      ASSERT_EQ(one, other);
+
+      const auto coded = coded_of(symbols);
+      std::vector<uint8_t> decoded(count);
+      EXPECT_TRUE(decode(coded, decoded)) << count << ' ' << source.centre;
+      EXPECT_EQ(decoded, symbols);
+      std::vector<uint8_t> in_pieces(count);
+      EXPECT_TRUE(decode(coded, in_pieces, 256));
+      EXPECT_EQ(in_pieces, symbols);
+    }
+  }
+}
+
+// Verdict, symbols and the decoder's whole state agree, whatever the bytes are.
+TEST_P(RansOnTargets, HostileInputGivesTheOraclesAnswer) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 400; ++round) {
+    const Source& source = kSources[static_cast<size_t>(round) % std::size(kSources)];
+    const auto count = static_cast<size_t>(1 + random() % 3000);
+    const RansLookup lookup(
+        fit_rans_table(counts_of(drawn(2000, source.centre, source.spread, random(), source.wild))));
+    std::vector<uint8_t> stream(random() % (count + 1)), literals(random() % 40);
+    for (auto& byte : stream) byte = static_cast<uint8_t>(random());
+    for (auto& byte : literals) byte = static_cast<uint8_t>(random());
+    RansReading readings[2];
+    for (auto& lane : readings[0].lanes) lane = static_cast<uint16_t>(random() % (round % 2 ? 65536 : 300));
+    readings[0].stream = stream.data();
+    readings[0].stream_end = stream.data() + stream.size();
+    readings[0].literals = literals.data();
+    readings[0].literals_end = literals.data() + literals.size();
+    readings[0].overrun = false;
+    readings[1] = readings[0];
+    std::vector<uint8_t> expected(count), found(count);
+    rans_decode_oracle(lookup, readings[0], expected.data(), count);
+    rans_decode_simd(lookup, readings[1], found.data(), count);
+    ASSERT_EQ(found, expected) << round;
+    ASSERT_EQ(readings[0].lanes, readings[1].lanes) << round;
+    ASSERT_EQ(readings[0].stream, readings[1].stream);
+    ASSERT_EQ(readings[0].literals, readings[1].literals);
+    ASSERT_EQ(readings[0].overrun, readings[1].overrun);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, RansOnTargets, ::testing::ValuesIn(targets()),
+                         [](const auto& info) { return hwy::TargetName(info.param); });
+
+TEST(Rans, SizeIsWithinTwoPercentOfTheTablesIdeal) {
+  for (const double bits_wanted : {1.0, 2.0, 3.0, 4.0}) {
+    // A normal distribution of this spread has about so many bits.
+    const double spread = std::exp2(bits_wanted) / 4.1327;
+    const auto symbols = drawn(256 << 10, 128, spread, 3);
+    const SymbolCounts counts = counts_of(symbols);
+    const double ideal = rans_bits(fit_rans_table(counts), counts) / 8;
+    const auto size = static_cast<double>(coded_of(symbols).size());
+    EXPECT_LT(size, ideal * 1.02) << bits_wanted << " bits a symbol, ideal " << ideal;
+    EXPECT_GT(size, ideal) << "smaller than ideal: the count is wrong";
+  }
+}
+
+TEST(Rans, TablesComeWithinThreePercentOfEntropy) {
+  for (const double spread : {0.4, 0.8, 2.0, 4.0}) {
+    const auto symbols = drawn(1 << 18, 100, spread, 5);
+    const SymbolCounts counts = counts_of(symbols);
+    double entropy = 0;
+    for (const double count : counts) {
+      if (count > 0) entropy -= count * std::log2(count / static_cast<double>(symbols.size()));
+    }
+    EXPECT_LT(rans_bits(fit_rans_table(counts), counts), entropy * 1.03) << spread;
+  }
+}
+
+TEST(Rans, SegmentsHaveTablesOfTheirOwn) {
+  std::vector<uint8_t> symbols;
+  std::vector<RansSegment> segments;
+  for (int i = 0; i < 16; ++i) {
+    const auto piece =
+        drawn(static_cast<size_t>(100 + 37 * i), 10 * i, 0.5 + i, static_cast<uint32_t>(i), 0.01);
+    segments.push_back({static_cast<uint32_t>(piece.size()), fit_rans_table(counts_of(piece))});
+    symbols.insert(symbols.end(), piece.begin(), piece.end());
+  }
+  std::vector<uint8_t> coded(2 * symbols.size() + 2048);
+  const auto size = write_rans_frame(segments, bytes(symbols), std::as_writable_bytes(std::span(coded)));
+  ASSERT_TRUE(size);
+  coded.resize(*size);
+  std::vector<uint8_t> decoded(symbols.size());
+  EXPECT_TRUE(decode(coded, decoded));
+  EXPECT_EQ(decoded, symbols);
+}
+
+TEST(Rans, DamageIsNoticedOrChangesNothing) {
+  const auto symbols = drawn(3000, 120, 3, 11, 0.02);
+  const auto coded = coded_of(symbols);
+  std::vector<uint8_t> decoded(symbols.size());
+  for (size_t size = 0; size < coded.size(); size += 1 + size / 40) {
+    EXPECT_FALSE(decode({coded.begin(), coded.begin() + static_cast<ptrdiff_t>(size)}, decoded)) << size;
+  }
+  std::mt19937 random(1);
+  int refused = 0;
+  constexpr int kFlips = 2000;
+  for (int i = 0; i < kFlips; ++i) {
+    auto damaged = coded;
+    damaged[random() % damaged.size()] ^= static_cast<uint8_t>(1u << random() % 8);
+    refused += !decode(damaged, decoded);
+  }
+  // Literals have no redundancy of their own; the record's seal is what guards them.
+  EXPECT_GT(refused, kFlips * 9 / 10);
+}
+
+TEST(Rans, TooLittleRoomIsSaid) {
+  const auto symbols = drawn(5000, 7, 3, 2);
+  const size_t needed = coded_of(symbols).size();
+  for (size_t room = 0; room < needed; room += 97) {
+    std::vector<uint8_t> coded(room);
+    EXPECT_FALSE(write_rans_frame(bytes(symbols), std::as_writable_bytes(std::span(coded)))) << room;
+  }
+}
+
+}  // namespace
+}  // namespace shadowserve
