@@ -41,6 +41,11 @@ Command add_plane_command(CLI::App& root);
 Command add_doctor_command(CLI::App& root);
 Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
+/// `codec` alone only explains itself; what it can do are subcommands of its own, likewise `bench`.
+Command add_codec_command(CLI::App& root);
+Command add_roundtrip_command(CLI::App& codec);
+Command add_bench_command(CLI::App& root);
+Command add_codec_bench_command(CLI::App& bench);
 
 /// The one JSON document that a data plane serves on `socket_path`. Throws StartError when nobody answers.
 std::string read_plane_stats(const std::string& socket_path);

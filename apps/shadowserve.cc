@@ -18,6 +18,7 @@ Examples:
   shadowserve plane --store rocksdb:/var/lib/kv --cores 1
   shadowserve stats                                     watch it work
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
+  shadowserve bench codec                               how fast are the codec and its peers here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
 environment variables SHADOWSERVE_<NAME>, flags. docs/running.md lists them all.)";
@@ -45,8 +46,16 @@ int run_command(int argument_count, char** arguments) {
   root.set_version_flag("--version", std::string("shadowserve ") + SHADOWSERVE_VERSION);
   root.footer(kFooter);
   root.allow_extras();
-  const std::array commands = {add_plane_command(root), add_doctor_command(root), add_inspect_command(root),
-                               add_stats_command(root)};
+  const Command codec = add_codec_command(root), bench = add_bench_command(root);
+  // Groups before what is in them: the last one that was named runs.
+  const std::array commands = {add_plane_command(root),
+                               add_doctor_command(root),
+                               add_inspect_command(root),
+                               add_stats_command(root),
+                               codec,
+                               add_roundtrip_command(*codec.app),
+                               bench,
+                               add_codec_bench_command(*bench.app)};
   for (const Command& command : commands) command.app->allow_extras();
   try {
     root.parse(argument_count, arguments);

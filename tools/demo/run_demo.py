@@ -19,7 +19,7 @@ from demo_report import Row, Span
 GEMMA = CHECKOUT / ".models/gemma3-270m"
 GEMMA_LICENCE = "Gemma, under the Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
 LOG_LINES_SHOWN = 25
-WARM_UP = "The quick brown fox number {number} jumps over the lazy dog in {engine}. "
+WARM_UP = "The quick brown fox number {number} jumps over the lazy dog in {engine} for time {time}. "
 
 
 class Narrator:
@@ -99,6 +99,7 @@ class Demo:
         )
         self._stop(first)
         second.resume()
+        self._warm_up(second, 2)
         self.narrator.say("engine 2 takes its place; it has never seen the documents")
         fetched, costs = self._ask_engine(second, "fetched")
         self._stop(second)
@@ -115,10 +116,13 @@ class Demo:
 
     def _wait_for(self, engine: Engine) -> None:
         engine.wait_until_ready(lambda s, line: self.narrator.progress(f"{engine.name}, {s:.0f} s: {line}"))
-        # The first request of a fresh process pays for lazy initialisation, computed or fetched alike.
-        warm_up = "".join(WARM_UP.format(number=i, engine=engine.name) for i in range(20))
-        ask(engine.port, warm_up, "", lambda text: None, answer_tokens=8)
+        self._warm_up(engine, 1)
         self.narrator.say(f"{engine.name} is ready")
+
+    def _warm_up(self, engine: Engine, time: int) -> None:
+        """The first request of a process that is new, or that stood still, pays for what it does once."""
+        text = "".join(WARM_UP.format(number=i, engine=engine.name, time=time) for i in range(20))
+        ask(engine.port, text, "", lambda piece: None, answer_tokens=8)
 
     def _ask_engine(self, engine: Engine, kind: str) -> tuple[dict[str, list[Answer]], list[dict]]:
         answers, costs = {}, []
