@@ -80,21 +80,6 @@ Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<
   return {};
 }
 
-Result<void> HostInflateEngine::submit(const InflateTask& task) {
-  if (count_ == kDepth) return fail(Error::kNoCapacity);
-  const auto decoded = workspace_.decode(static_cast<CoderId>(task.coder), task.coded, task.symbols);
-  done_[count_++] = {task.ticket, decoded ? Error::kNone : decoded.error()};
-  return {};
-}
-
-size_t HostInflateEngine::poll(std::span<InflateDone> out) {
-  const size_t taken = std::min(out.size(), count_);
-  std::copy_n(done_, taken, out.begin());
-  std::copy(done_ + taken, done_ + count_, done_);
-  count_ -= taken;
-  return taken;
-}
-
 Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const ChunkKey& key, SealKind kind,
                            const ChunkKey& seal, std::span<const std::byte> values,
                            std::span<std::byte> record) {

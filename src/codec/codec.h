@@ -7,7 +7,6 @@
 
 #include "chunk/record.h"
 #include "codec/profile.h"
-#include "world/inflate_engine.h"
 
 namespace shadowserve {
 
@@ -58,20 +57,6 @@ Result<size_t> compress_part(const EncodePlan& plan, const Profile& profile, con
 /// symbols outside the alphabet are clamped. No allocation. Dispatched to the best SIMD target at run time.
 Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<const std::byte> symbols,
                               std::span<std::byte> values);
-
-/// The software InflateEngine: decodes at submit() with a CoderWorkspace, completes at poll().
-class HostInflateEngine final : public InflateEngine {
- public:
-  static constexpr size_t kDepth = 2 * kFramesPerRecordMax;
-  explicit HostInflateEngine(CoderWorkspace& workspace) : workspace_(workspace) {}
-  Result<void> submit(const InflateTask& task) override;
-  size_t poll(std::span<InflateDone> out) override;
-
- private:
-  CoderWorkspace& workspace_;
-  InflateDone done_[kDepth] = {};
-  size_t count_ = 0;
-};
 
 /// Whole trips on one thread, for tools, tests and benches. `record` >= kRecordBytesMax.
 Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const ChunkKey& key, SealKind kind,

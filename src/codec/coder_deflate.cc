@@ -2,47 +2,29 @@
 #include "codec/coder_deflate.h"
 
 #include <isa-l/igzip_lib.h>
-#include <zlib.h>
 
-#include <cstring>
-
-#include "contract/check.h"
+#include "codec/deflate/deflate_writer.h"
 
 namespace shadowserve {
 namespace {
 
-constexpr int kRawDeflate = -15;  // negative: no zlib header, 32 KiB window
-constexpr int kMemLevel = 9;      // 32 Ki symbols a block: fewer code tables
-
-Bytef* mutable_bytes(const std::byte* bytes) {
-  return reinterpret_cast<Bytef*>(const_cast<std::byte*>(bytes));  // both C interfaces lack const
+uint8_t* mutable_bytes(const std::byte* bytes) {
+  return reinterpret_cast<uint8_t*>(const_cast<std::byte*>(bytes));  // the C interface lacks const
 }
 
 }  // namespace
 
 struct DeflateCoder::State {
-  z_stream encoder{};
+  DeflateWriter writer;
   inflate_state decoder;
 };
 
-DeflateCoder::DeflateCoder() : state_(std::make_unique<State>()) {
-  const int status =
-      deflateInit2(&state_->encoder, Z_BEST_SPEED, Z_DEFLATED, kRawDeflate, kMemLevel, Z_HUFFMAN_ONLY);
-  SS_CHECK(status == Z_OK, "memory is there at start");
-  isal_inflate_init(&state_->decoder);
-}
+DeflateCoder::DeflateCoder() : state_(std::make_unique<State>()) { isal_inflate_init(&state_->decoder); }
 
-DeflateCoder::~DeflateCoder() { deflateEnd(&state_->encoder); }
+DeflateCoder::~DeflateCoder() = default;
 
 Result<size_t> DeflateCoder::encode(std::span<const std::byte> symbols, std::span<std::byte> coded) {
-  z_stream& stream = state_->encoder;
-  SS_CHECK(deflateReset(&stream) == Z_OK, "the stream was initialized");
-  stream.next_in = mutable_bytes(symbols.data());
-  stream.avail_in = static_cast<uInt>(symbols.size());
-  stream.next_out = mutable_bytes(coded.data());
-  stream.avail_out = static_cast<uInt>(coded.size());
-  if (deflate(&stream, Z_FINISH) != Z_STREAM_END) return fail(Error::kNoCapacity);
-  return coded.size() - stream.avail_out;
+  return state_->writer.write(symbols, coded);
 }
 
 Result<void> DeflateCoder::decode(std::span<const std::byte> coded, std::span<std::byte> symbols) {

@@ -1,8 +1,6 @@
 // The lossless coders: round trips, other people's streams, hostile bytes, and buffers that are never
 // overrun.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include <cstring>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "codec/codec.h"
+#include "codec/fenced_buffer.h"
 
 namespace shadowserve {
 namespace {
@@ -26,28 +25,6 @@ std::vector<std::byte> skewed(size_t size, uint32_t seed, int spread) {
   }
   return bytes;
 }
-
-/// Pages that end exactly where an unreadable page begins: catches what a sanitizer cannot see, assembler.
-class FencedBuffer {
- public:
-  explicit FencedBuffer(size_t bytes) : page_(static_cast<size_t>(sysconf(_SC_PAGESIZE))) {
-    room_ = (bytes + page_ - 1) / page_ * page_;
-    base_ = static_cast<std::byte*>(
-        mmap(nullptr, room_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    EXPECT_NE(base_, MAP_FAILED);
-    EXPECT_EQ(mprotect(base_ + room_, page_, PROT_NONE), 0);
-    span_ = {base_ + room_ - bytes, bytes};
-  }
-  ~FencedBuffer() { munmap(base_, room_ + page_); }
-  FencedBuffer(const FencedBuffer&) = delete;
-  FencedBuffer& operator=(const FencedBuffer&) = delete;
-  std::span<std::byte> span() { return span_; }
-
- private:
-  size_t page_, room_;
-  std::byte* base_;
-  std::span<std::byte> span_;
-};
 
 TEST(Coder, RoundTripsAtManySizes) {
   CoderWorkspace workspace;
@@ -193,29 +170,6 @@ TEST(Coder, UnknownCoder) {
   CoderWorkspace workspace;
   std::vector<std::byte> out(4);
   EXPECT_EQ(workspace.decode(static_cast<CoderId>(77), out, out).error(), Error::kUnsupported);
-}
-
-TEST(HostInflateEngine, CompletesEverythingOnce) {
-  CoderWorkspace workspace;
-  HostInflateEngine engine(workspace);
-  const auto symbols = skewed(3000, 4, 5);
-  std::vector<std::byte> coded(4000), out(3000);
-  CoderId coder = CoderId::kDeflate;
-  const size_t size = *workspace.encode(coder, symbols, coded);
-  const auto good = std::span<const std::byte>(coded).first(size);
-  for (uint64_t i = 0; i < HostInflateEngine::kDepth; ++i) {
-    ASSERT_TRUE(engine.submit({static_cast<uint8_t>(coder), i % 3 ? good : good.first(9), out, i}));
-  }
-  EXPECT_EQ(engine.submit({0, good, out, 1}).error(), Error::kNoCapacity);
-  InflateDone done[50];
-  uint64_t expected = 0;
-  while (const size_t count = engine.poll(done)) {
-    for (size_t i = 0; i < count; ++i, ++expected) {
-      EXPECT_EQ(done[i].ticket, expected);
-      EXPECT_EQ(done[i].error, expected % 3 ? Error::kNone : Error::kRecordMalformed);
-    }
-  }
-  EXPECT_EQ(expected, HostInflateEngine::kDepth);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codec/codec.h"
+#include "codec/host_inflate_engine.h"
 #include "plane/compress/compress_stage.h"
 #include "plane/copy_stage.h"
 #include "plane/decompress/decompress_stage.h"

@@ -1,4 +1,4 @@
-// Opens the record (every check of hostile bytes happens there), then feeds the engine frame by frame.
+// Opens the record (every check of hostile bytes happens there), then gives the engine all frames at once.
 #include "plane/decompress/decompress_stage.h"
 
 #include "plane/session.h"
@@ -15,19 +15,21 @@ void DecompressStage::begin(Slot& slot) {
   slot_ = &slot;
   submitted_ = finished_ = 0;
   error_ = Error::kNone;
-  submit_frame();
+  submit_frames();
 }
 
-// One frame a step: a software engine works inside submit(), and the stages that share this thread -
-// receiving first of all - must not wait longer than a frame takes.
-void DecompressStage::submit_frame() {
-  const RecordView::Frame& frame = slot_->view.frame(submitted_);
-  const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
-  const auto accepted = engine_.submit({frame.entry.coder, frame.coded, symbols, slot_->index});
-  if (!accepted) return;  // the engine's queue is full: its completions make room
-  ++submitted_;
-  counters_.bytes_in.add(frame.coded.size());
-  counters_.bytes_out.add(symbols.size());
+// As many as the engine takes: a hardware engine works on them side by side, and the software one decodes
+// several Deflate frames at once. Neither works here, and poll() is bounded: the stages that share this
+// thread - receiving first of all - must not wait.
+void DecompressStage::submit_frames() {
+  for (; submitted_ < slot_->view.frame_count(); ++submitted_) {
+    const RecordView::Frame& frame = slot_->view.frame(submitted_);
+    const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
+    const auto accepted = engine_.submit({frame.entry.coder, frame.coded, symbols, slot_->index});
+    if (!accepted) return;  // the engine's queue is full: its completions make room
+    counters_.bytes_in.add(frame.coded.size());
+    counters_.bytes_out.add(symbols.size());
+  }
 }
 
 uint32_t DecompressStage::poll_work() {
@@ -38,14 +40,15 @@ uint32_t DecompressStage::poll_work() {
     ++finished_;
     if (done[i].error != Error::kNone) error_ = done[i].error;
   }
-  const bool more = submitted_ < slot_->view.frame_count() && error_ == Error::kNone;
-  if (more) submit_frame();
-  if (!more && finished_ == submitted_) {
+  if (error_ == Error::kNone) submit_frames();
+  const bool more = error_ == Error::kNone && submitted_ < slot_->view.frame_count();
+  const bool working = more || finished_ < submitted_;
+  if (!working) {
     Slot& slot = *slot_;
     slot_ = nullptr;
     finish(slot, error_);
   }
-  return static_cast<uint32_t>(count) + (more ? 1 : 0);
+  return static_cast<uint32_t>(count) + (working ? 1 : 0);  // a loop with work in its engine must not sleep
 }
 
 }  // namespace shadowserve

@@ -20,7 +20,7 @@ class DecompressStage final : public SlotStage {
   bool ready() const override { return slot_ == nullptr; }
 
  private:
-  void submit_frame();
+  void submit_frames();
   InflateEngine& engine_;
   Slot* slot_ = nullptr;
   uint32_t submitted_ = 0;
