@@ -53,6 +53,8 @@ std::string_view coder_words(uint8_t id) {
       return "Deflate";
     case CoderId::kZstd:
       return "zstd";
+    case CoderId::kRans:
+      return "rANS";
   }
   return "unknown coder";
 }

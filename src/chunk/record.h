@@ -20,6 +20,7 @@ enum class CoderId : uint8_t {
   kNone = 0,     ///< symbols as they are
   kDeflate = 1,  ///< one RFC 1951 stream; the encoder uses Huffman-only blocks, the decoder takes any
   kZstd = 2,     ///< one Zstandard frame (RFC 8878)
+  kRans = 3,     ///< symbols a byte, coded as docs/formats/rans.md says
 };
 
 /// How symbols are laid out as the bytes the coder sees. Values are part of the format.

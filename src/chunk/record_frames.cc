@@ -11,7 +11,7 @@ constexpr uint32_t kNibbleLevelsMax = 16;
 bool known_ids(const FrameEntry& entry) {
   return entry.quantizer <= static_cast<uint8_t>(QuantizerId::kChannelAsym) &&
          entry.packing <= static_cast<uint8_t>(PackingId::kSplit) &&
-         entry.coder <= static_cast<uint8_t>(CoderId::kZstd);
+         entry.coder <= static_cast<uint8_t>(CoderId::kRans);
 }
 
 /// True when quantizer, packing, alphabet and groups fit each other.

@@ -13,7 +13,7 @@
 namespace shadowserve {
 namespace {
 
-const CoderId kCoders[] = {CoderId::kNone, CoderId::kDeflate, CoderId::kZstd};
+const CoderId kCoders[] = {CoderId::kNone, CoderId::kDeflate, CoderId::kZstd, CoderId::kRans};
 
 std::vector<std::byte> skewed(size_t size, uint32_t seed, int spread) {
   std::mt19937 random(seed);

@@ -5,12 +5,14 @@
 #include "codec/codec.h"
 #include "codec/coder_deflate.h"
 #include "codec/coder_zstd.h"
+#include "codec/rans/rans_frame.h"
 
 namespace shadowserve {
 
 struct CoderWorkspace::State {
   DeflateCoder deflate;
   ZstdCoder zstd;
+  RansReader rans;
 };
 
 CoderWorkspace::CoderWorkspace() : state_(std::make_unique<State>()) {}
@@ -32,6 +34,9 @@ Result<size_t> CoderWorkspace::encode(CoderId& coder, std::span<const std::byte>
     case CoderId::kZstd:
       size = state_->zstd.encode(symbols, room);
       break;
+    case CoderId::kRans:
+      size = write_rans_frame(symbols, room);
+      break;
   }
   if (size) return size;
   if (coded.size() < symbols.size()) return fail(Error::kNoCapacity);
@@ -51,6 +56,8 @@ Result<void> CoderWorkspace::decode(CoderId coder, std::span<const std::byte> co
       return state_->deflate.decode(coded, symbols);
     case CoderId::kZstd:
       return state_->zstd.decode(coded, symbols);
+    case CoderId::kRans:
+      return state_->rans.read_all(coded, symbols);
   }
   return fail(Error::kUnsupported);
 }

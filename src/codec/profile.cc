@@ -20,17 +20,23 @@ constexpr uint8_t kCacheGenBins = 16;
 
 constexpr std::array<std::string_view, 4> kBaseNames = {"raw", "int8", "kv4", "cachegen"};
 
-// Rows by ProfileId; columns: own choice, then by CoderId.
-constexpr std::string_view kNames[4][4] = {
-    {"raw", "raw+none", "raw+deflate", "raw+zstd"},
-    {"int8", "int8+none", "int8+deflate", "int8+zstd"},
-    {"kv4", "kv4+none", "kv4+deflate", "kv4+zstd"},
-    {"cachegen", "cachegen+none", "cachegen+deflate", "cachegen+zstd"},
+constexpr size_t kCoders = 4;
+// Rows by ProfileId; columns: own choice, then by CoderId. Bytes of raw elements and 255 levels are nothing
+// for rANS, whose tables hold 32 entries.
+constexpr std::string_view kNames[4][1 + kCoders] = {
+    {"raw", "raw+none", "raw+deflate", "raw+zstd", ""},
+    {"int8", "int8+none", "int8+deflate", "int8+zstd", ""},
+    {"kv4", "kv4+none", "kv4+deflate", "kv4+zstd", "kv4+rans"},
+    {"cachegen", "cachegen+none", "cachegen+deflate", "cachegen+zstd", "cachegen+rans"},
 };
 
+/// A rANS frame begins with 300 bytes of states and tables: planes of tiny models are packed and left to
+/// zstd.
+constexpr size_t kRansSymbolsMin = 8192;
+
 PlaneRecipe token_sym(uint8_t levels, uint16_t group_heads) {
-  const PackingId packing = levels <= 16 ? PackingId::kNibbles : PackingId::kBytes;
-  return {QuantizerId::kTokenSym, levels, 0, group_heads, packing, CoderId::kZstd};
+  const CoderId coder = levels <= 32 ? CoderId::kRans : CoderId::kZstd;
+  return {QuantizerId::kTokenSym, levels, 0, group_heads, PackingId::kBytes, coder};
 }
 
 PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane) {
@@ -47,8 +53,8 @@ PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane
               kKv4KeyLevels,
               static_cast<uint16_t>(std::min<uint32_t>(kKv4GroupTokens, geometry.chunk_tokens)),
               0,
-              PackingId::kNibbles,
-              CoderId::kZstd};
+              PackingId::kBytes,
+              CoderId::kRans};
     case ProfileId::kCacheGen: {
       const bool fine = layer < (is_key ? kCacheGenKeyFineLayers : kCacheGenValueFineLayers);
       const int reach = (fine ? kCacheGenFineBins : kCacheGenBins) / 2 - 1;
@@ -68,6 +74,13 @@ std::string_view Profile::name() const {
 PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
   PlaneRecipe recipe = base_recipe(id, geometry, plane);
   if (coder) recipe.coder = *coder;
+  const size_t symbols = size_t{geometry.chunk_tokens} * geometry.channels();
+  const bool suits_rans = recipe.quantizer != QuantizerId::kRaw && symbols >= kRansSymbolsMin;
+  if (recipe.coder == CoderId::kRans && !suits_rans) recipe.coder = CoderId::kZstd;
+  if (recipe.quantizer != QuantizerId::kRaw) {
+    const bool nibbles = recipe.coder != CoderId::kRans && recipe.levels <= 16;
+    recipe.packing = nibbles ? PackingId::kNibbles : PackingId::kBytes;
+  }
   if (recipe.quantizer == QuantizerId::kRaw && recipe.coder != CoderId::kNone) {
     recipe.packing = PackingId::kSplit;  // high bytes repeat, low bytes hardly: kept apart they code better
   }
@@ -78,8 +91,8 @@ Result<Profile> profile_from_name(std::string_view name) {
   for (size_t row = 0; row < kBaseNames.size(); ++row) {
     const auto id = static_cast<ProfileId>(row);
     if (name == kNames[row][0]) return Profile{id, std::nullopt};
-    for (size_t coder = 0; coder < 3; ++coder) {
-      if (name == kNames[row][1 + coder]) return Profile{id, static_cast<CoderId>(coder)};
+    for (size_t coder = 0; coder < kCoders; ++coder) {
+      if (!name.empty() && name == kNames[row][1 + coder]) return Profile{id, static_cast<CoderId>(coder)};
     }
   }
   if (name == "kv4+packed") return Profile{ProfileId::kKv4, CoderId::kNone};

@@ -34,7 +34,8 @@ struct Profile {
   PlaneRecipe recipe(const KvGeometry& geometry, uint32_t plane) const;
 };
 
-/// "raw", "int8", "kv4", "cachegen", each optionally with a coder: "kv4+deflate", "raw+zstd", "kv4+none".
+/// "raw", "int8", "kv4", "cachegen", each optionally with a coder: "kv4+deflate", "raw+zstd", "kv4+none",
+/// "kv4+rans" (what kv4 and cachegen choose themselves; not for raw and int8).
 /// "kv4+packed" and "cachegen+packed" are other words for "+none" (symbols stay packed, uncoded). kConfig for
 /// anything else.
 Result<Profile> profile_from_name(std::string_view name);

@@ -19,7 +19,8 @@ TEST(Profile, NamesRoundTrip) {
     }
   }
   EXPECT_EQ(profile_from_name("kv4+packed")->name(), "kv4+none");
-  for (const char* bad : {"", "kv", "kv4+", "kv4+lz4", "KV4", "raw+packed", "kv4 "}) {
+  for (const char* bad :
+       {"", "kv", "kv4+", "kv4+lz4", "KV4", "raw+packed", "kv4 ", "raw+rans", "int8+rans"}) {
     EXPECT_FALSE(profile_from_name(bad)) << bad;
   }
 }
@@ -42,10 +43,24 @@ TEST(Profile, Recipes) {
   EXPECT_EQ(recipe("cachegen", 2 * 1 + 1).levels, 31);
   EXPECT_EQ(recipe("cachegen", 2 * 2 + 1).levels, 15);
   EXPECT_EQ(recipe("cachegen", 1).packing, PackingId::kBytes);
-  EXPECT_EQ(recipe("cachegen", 2 * 2 + 1).packing, PackingId::kNibbles);
+  EXPECT_EQ(recipe("cachegen", 2 * 2 + 1).packing, PackingId::kBytes);
+  EXPECT_EQ(recipe("cachegen+zstd", 2 * 2 + 1).packing, PackingId::kNibbles);
+  EXPECT_EQ(recipe("kv4", 0).coder, CoderId::kRans);
+  EXPECT_EQ(recipe("kv4", 0).packing, PackingId::kBytes);
+  EXPECT_EQ(recipe("kv4+zstd", 0).packing, PackingId::kNibbles);
+  EXPECT_EQ(recipe("int8", 0).coder, CoderId::kZstd);
   EXPECT_EQ(recipe("raw", 0).packing, PackingId::kElements);
   EXPECT_EQ(recipe("raw", 0).coder, CoderId::kNone);
   EXPECT_EQ(recipe("raw+zstd", 0).packing, PackingId::kSplit);
+}
+
+TEST(Profile, SmallPlanesAreNotWorthTheStatesOfRans) {
+  KvGeometry geometry = kGeometry;
+  geometry.chunk_tokens = 16;
+  geometry.kv_heads = 1;
+  geometry.head_dim = 64;
+  EXPECT_EQ(profile_from_name("kv4")->recipe(geometry, 0).coder, CoderId::kZstd);
+  EXPECT_EQ(profile_from_name("kv4+rans")->recipe(geometry, 0).packing, PackingId::kNibbles);
 }
 
 TEST(Profile, GroupsNeverExceedTheChunk) {

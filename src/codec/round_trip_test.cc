@@ -14,8 +14,9 @@ namespace shadowserve {
 namespace {
 
 const char* const kEveryName[] = {
-    "raw",      "raw+zstd",    "raw+deflate", "int8",     "int8+deflate",     "int8+none",    "kv4",
-    "kv4+none", "kv4+deflate", "kv4+packed",  "cachegen", "cachegen+deflate", "cachegen+none"};
+    "raw",        "raw+zstd", "raw+deflate",      "int8",         "int8+deflate",
+    "int8+none",  "kv4",      "kv4+none",         "kv4+deflate",  "kv4+zstd",
+    "kv4+packed", "cachegen", "cachegen+deflate", "cachegen+none"};
 
 const KvGeometry kShapes[] = {
     {2, 1, 32, 16, ElementType::kBf16},   {3, 1, 32, 256, ElementType::kFp16},

@@ -20,7 +20,7 @@ namespace {
 
 // The codec room knows what they mean; this list only lets a typing error fail here instead of at the plane.
 constexpr std::array<std::string_view, 4> kProfiles = {"raw", "int8", "kv4", "cachegen"};
-constexpr std::array<std::string_view, 5> kCoders = {"", "deflate", "zstd", "packed", "none"};
+constexpr std::array<std::string_view, 6> kCoders = {"", "rans", "deflate", "zstd", "packed", "none"};
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -98,7 +98,7 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   if (const std::string nearest = nearest_profile(options.space.profile); !nearest.empty()) {
     return fmt::format(
         "profile \"{}\" is unknown: did you mean \"{}\"? There are raw, int8, kv4 and cachegen, "
-        "each also with +deflate, +zstd, +packed or +none",
+        "each also with +rans, +deflate, +zstd, +packed or +none",
         options.space.profile, nearest);
   }
   if (options.space.shard >= options.space.shard_count) {

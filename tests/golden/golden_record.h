@@ -20,6 +20,8 @@ struct GoldenRecord {
 inline constexpr KvGeometry kGoldenTiny{1, 1, 4, 4, ElementType::kBf16};
 inline constexpr KvGeometry kGoldenBf16{1, 2, 16, 40, ElementType::kBf16};
 inline constexpr KvGeometry kGoldenFp16{1, 2, 16, 40, ElementType::kFp16};
+inline constexpr KvGeometry kGoldenWide{1, 2, 64, 64, ElementType::kBf16};  // enough symbols for rANS
+inline constexpr KvGeometry kGoldenWideFp16{1, 2, 64, 66, ElementType::kFp16};
 inline constexpr KvGeometry kGoldenGroups{1, 1, 16, 136,
                                           ElementType::kFp16};  // a group of 128 tokens and one of 8
 inline constexpr KvGeometry kGoldenDeep{11, 1, 16, 16,
@@ -34,6 +36,8 @@ inline constexpr GoldenRecord kGoldenRecords[] = {
     {"int8-zstd-fp16", "int8", kGoldenFp16},
     {"int8-deflate-bf16", "int8+deflate", kGoldenBf16},
     {"kv4-zstd-bf16", "kv4", kGoldenBf16},
+    {"kv4-rans-bf16", "kv4", kGoldenWide},
+    {"cachegen-rans-fp16", "cachegen", kGoldenWideFp16},
     {"kv4-deflate-fp16", "kv4+deflate", kGoldenGroups},
     {"kv4-none-fp16", "kv4+none", kGoldenGroups},
     {"cachegen-zstd-bf16", "cachegen", kGoldenDeep},

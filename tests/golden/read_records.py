@@ -58,6 +58,35 @@ def frame_values(frame, element, heads, head_dim, scales, packed):
     return b"".join(out)
 
 
+def rans_symbols(coded):
+    """docs/formats/rans.md, one symbol at a time."""
+    segments, literal_bytes = struct.unpack_from("<II", coded)
+    at = 8
+    tables = []
+    for _ in range(segments):
+        symbols, base, count, escape = struct.unpack_from("<IBBH", coded, at)
+        frequencies = coded[at + 8:at + 8 + count]
+        at += 8 + count
+        assert sum(frequencies) == 128
+        slots = [(entry, offset) for entry, f in enumerate(frequencies) for offset in range(f)]
+        tables.append((symbols, base, count, escape, frequencies, slots))
+    states = list(struct.unpack_from("<128H", coded, at))
+    at += 256
+    literals, stream = iter(coded[at:at + literal_bytes]), iter(coded[at + literal_bytes:])
+    out = bytearray()
+    for symbols, base, count, escape, frequencies, slots in tables:
+        for i in range(symbols):
+            state = states[i % 128]
+            entry, offset = slots[state % 128]
+            state = frequencies[entry] * (state // 128) + offset
+            if state < 256:
+                state = state * 256 + next(stream)
+            states[i % 128] = state
+            out.append(next(literals) if escape and entry == count - 1 else base + entry)
+    assert states == [256] * 128 and next(stream, None) is None and next(literals, None) is None
+    return bytes(out)
+
+
 def decode(record):
     (magic, version, flags, header_bytes, record_bytes, frame_count, element, _, _, _, heads, head_dim,
      *_) = HEADER.unpack_from(record)
@@ -79,6 +108,8 @@ def decode(record):
             inflater = zlib.decompressobj(-15)
             packed = inflater.decompress(coded)
             assert inflater.eof and not inflater.unused_data
+        if coder == 3:
+            packed = rans_symbols(coded)
         assert len(packed) == symbol_bytes
         values += frame_values(frame, element, heads, head_dim, scales, packed)
     assert at == len(record)

@@ -160,6 +160,12 @@ void RansReader::next(uint8_t* symbols, size_t count) {
   }
 }
 
+Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols) {
+  if (auto opened = open(coded, symbols.size()); !opened) return opened;
+  next(reinterpret_cast<uint8_t*>(symbols.data()), symbols.size());
+  return finish();
+}
+
 Result<void> RansReader::finish() const {
   const bool all_read = segment_ + 1 == segment_count_ && segment_left_ == 0;
   SS_CHECK(all_read, "every symbol was asked for");

@@ -42,6 +42,8 @@ class RansReader {
   void next(uint8_t* symbols, size_t count);
   /// True when `count` symbols at a time, the last time fewer, can be asked for.
   bool divides(size_t count) const { return segment_count_ == 1 && count % kRansLanes == 0; }
+  /// open(), next() and finish() in one.
+  Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols);
   /// Errors: kRecordMalformed when the frame ended too early or too late, or in other states than it began
   /// with.
   Result<void> finish() const;

@@ -14,14 +14,19 @@ namespace {
 
 constexpr double kLiteralBits = 8;
 
-/// Bits per 128th: what an entry of frequency f costs.
-double entry_bits(uint32_t frequency) {
-  return std::log2(double{kRansSlots} / static_cast<double>(frequency));
-}
+/// log2 of 0 (as 1) to kRansSlots: fitting asks for them often, and runs on every frame that is saved.
+const std::array<double, kRansSlots + 1> kLog2 = [] {
+  std::array<double, kRansSlots + 1> table{};
+  for (uint32_t i = 1; i <= kRansSlots; ++i) table[i] = std::log2(static_cast<double>(i));
+  return table;
+}();
+
+/// What a symbol costs whose entry has this frequency.
+double entry_bits(uint32_t frequency) { return kLog2[kRansSlots] - kLog2[frequency]; }
 
 /// Bits saved (or lost) by `weight` symbols when their frequency goes from `from` to `to`.
 double gain(uint64_t weight, uint32_t from, uint32_t to) {
-  return static_cast<double>(weight) * std::log2(static_cast<double>(to) / from);
+  return static_cast<double>(weight) * (kLog2[to] - kLog2[from]);
 }
 
 /// Shares kRansSlots out: everything that occurs gets one or more, the rest goes where it saves most.
