@@ -1,0 +1,58 @@
+// The bench for programs: every rate of every repetition's spread, and the few ratios that stand for all.
+#include "bench/bench_report.h"
+#include "bench/bench_trials.h"
+
+namespace shadowserve {
+namespace {
+
+nlohmann::ordered_json row_json(const BenchRow& row) {
+  nlohmann::ordered_json made{{"table", row.table}, {"name", row.name}};
+  if (!row.note.empty()) made["note"] = row.note;
+  for (const auto& [name, value] : row.facts) made[name] = value;
+  for (const Measure& measure : row.measures) {
+    const Spread spread = spread_of(measure.rates);
+    made[measure.name] = {{"median", spread.median}, {"p25", spread.p25}, {"p75", spread.p75}};
+  }
+  return made;
+}
+
+nlohmann::ordered_json ratios_json(const BenchReport& report) {
+  const Measure& ours = report.default_pages().measure("gb_s");
+  nlohmann::ordered_json compression = nlohmann::ordered_json::object();
+  for (const BenchRow* row : report.table(kProfileTable)) compression[row->name] = row->fact("ratio");
+  return {{"decode_over_isal", paired_ratio(ours, report.row(kPageTable, kIsalPathName).measure("gb_s"))},
+          {"decode_over_memcpy", paired_ratio(ours, report.row(kPageTable, kMemcpyName).measure("gb_s"))},
+          {"decode_gsym_per_s", spread_of(report.default_coder_row().measure("decode_gsym_s").rates).median},
+          {"encode_gsym_per_s", spread_of(report.default_coder_row().measure("encode_gsym_s").rates).median},
+          {"size_over_ideal", report.default_coder_row().fact("size_over_ideal")},
+          {"compression", compression}};
+}
+
+}  // namespace
+
+nlohmann::ordered_json bench_json(const BenchReport& report) {
+  const BenchMachine& machine = report.machine;
+  nlohmann::ordered_json made;
+  made["bench"] = "codec";
+  made["commit"] = report.commit;
+  made["machine"] = {{"cpu", machine.cpu},
+                     {"simd", machine.simd},
+                     {"cores", machine.cores},
+                     {"core", machine.core},
+                     {"last_level_cache_bytes", machine.last_level_cache_bytes}};
+  made["input"] = {{"name", report.input},
+                   {"made_up", report.made_up},
+                   {"shape", report.shape},
+                   {"dtype", report.dtype},
+                   {"chunk_tokens", report.chunk_tokens}};
+  made["repetitions"] = report.repetitions;
+  made["default_coder"] = report.default_coder;
+  made["ideal_bits_per_symbol"] = report.ideal_bits_per_symbol;
+  made["missing_peers"] = report.missing;
+  made["ratios"] = ratios_json(report);
+  made["rows"] = nlohmann::ordered_json::array();
+  for (const BenchRow& row : report.rows) made["rows"].push_back(row_json(row));
+  return made;
+}
+
+}  // namespace shadowserve

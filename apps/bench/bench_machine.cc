@@ -1,0 +1,50 @@
+// Pins the bench to one core and says which machine it is.
+#include <fmt/format.h>
+#include <hwy/targets.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "bench/bench_report.h"
+#include "command.h"
+
+namespace shadowserve {
+namespace {
+
+std::string cpu_model() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) {
+      return line.substr(line.find(": ") + 2);
+    }
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+BenchMachine pin_and_describe(int core) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  if (core < 0) {
+    for (int i = 0; i < CPU_SETSIZE; ++i) {
+      if (CPU_ISSET(static_cast<unsigned>(i), &allowed)) core = i;
+    }
+  }
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  if (core < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(core), &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0) {
+    throw StartError(
+        fmt::format("cannot run on core {}: choose one that this process may use (taskset -pc $$)", core));
+  }
+  // Lower bits are better targets; those that this build has are chosen from.
+  const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
+  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return {cpu_model(), hwy::TargetName(usable & -usable), CPU_COUNT(&allowed), core,
+          cache > 0 ? static_cast<size_t>(cache) : 0};
+}
+
+}  // namespace shadowserve

@@ -1,0 +1,49 @@
+// A finished run of the codec bench, and the three ways to show it: a table, JSON, a picture.
+#pragma once
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/trial.h"
+
+namespace shadowserve {
+
+/// Where the bench ran.
+struct BenchMachine {
+  std::string cpu, simd;
+  int cores = 0;  ///< that this process may use
+  int core = 0;   ///< that the bench was pinned to
+  size_t last_level_cache_bytes = 0;
+};
+
+/// Pins the calling thread to `core`, or to the last one it may use when that is negative. Throws StartError.
+BenchMachine pin_and_describe(int core);
+
+struct BenchReport {
+  BenchMachine machine;
+  std::string commit, input, shape, dtype;
+  uint32_t chunk_tokens = 0;
+  int repetitions = 0;
+  bool made_up = false;
+  std::string default_coder;  ///< kv4's own choice
+  double ideal_bits_per_symbol = 0;
+  std::vector<std::string> missing;  ///< peers that were not built in
+  std::vector<BenchRow> rows;
+
+  std::vector<const BenchRow*> table(const std::string& name) const;
+  /// REQUIRES that there is one.
+  const BenchRow& row(const std::string& table, const std::string& name) const;
+  /// kv4 with its own choice of coder.
+  const BenchRow& default_pages() const;
+  const BenchRow& default_coder_row() const;
+};
+
+void print_bench(const BenchReport& report, std::FILE* out);
+nlohmann::ordered_json bench_json(const BenchReport& report);
+/// A picture that needs nothing beside it: what each coder decodes a second, and how much larger than ideal
+/// its output is.
+std::string bench_svg(const BenchReport& report);
+
+}  // namespace shadowserve

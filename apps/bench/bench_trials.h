@@ -1,0 +1,65 @@
+// The three kinds of rows that `shadowserve bench codec` prints, as trials.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "bench/bench_input.h"
+#include "bench/trial.h"
+#include "peers/peer_coder.h"
+
+namespace shadowserve {
+
+// Names of tables, measures and facts, which are also those of the JSON.
+inline constexpr const char* kProfileTable = "profiles";
+inline constexpr const char* kCoderTable = "coders";
+inline constexpr const char* kPageTable = "pages";
+inline constexpr const char* kIsalPathName = "ISA-L inflate + dequantize + copy";
+inline constexpr const char* kMemcpyName = "memcpy";
+
+/// Memory that is in no cache when its turn comes again, touched beforehand. Handed out in a circle.
+class DramRing {
+ public:
+  /// At least `bytes`, and several times the last-level cache.
+  explicit DramRing(size_t bytes);
+  /// REQUIRES size <= what the ring was made for.
+  std::span<std::byte> take(size_t size);
+
+ private:
+  std::vector<std::byte> memory_;
+  size_t at_ = 0;
+};
+
+/// A row of "profiles": all parts there and back, every step timed, records with everything counted.
+std::unique_ptr<Trial> profile_trial(BenchInput& input, const Profile& profile);
+
+/// Rows of "coders": one coder on all blocks of kv4's symbols.
+/// `ideal_bits` is what an ideal order-0 coder would need. `coder` may outlive nothing.
+std::unique_ptr<Trial> coder_trial(std::string name, std::shared_ptr<peers::PeerCoder> coder,
+                                   std::shared_ptr<const SymbolBlocks> blocks, double ideal_bits);
+/// The codec's own coder behind the peers' interface.
+std::shared_ptr<peers::PeerCoder> own_coder(CoderId coder);
+/// The limit of any coder whose values have to get into memory: copying them, 2 bytes a symbol.
+std::unique_ptr<Trial> symbol_copy_trial(uint64_t symbols, std::shared_ptr<DramRing> ring);
+
+/// Turns an opened record of kv4 into values in `destination`. This is where another way to do it is plugged
+/// in.
+class PagePath {
+ public:
+  virtual ~PagePath() = default;
+  /// False when the record could not be decoded.
+  virtual bool deliver(const RecordView& view, std::span<std::byte> destination) = 0;
+};
+/// Decompress, dequantize into the slot, copy: the steps of the data plane's stages.
+std::unique_ptr<PagePath> staged_path();
+/// The same with ISA-L's inflate called directly; records must be of Deflate.
+std::unique_ptr<PagePath> isal_path();
+
+/// A row of "pages": from opened records to values in DRAM.
+std::unique_ptr<Trial> page_trial(std::string name, std::string note, BenchInput& input,
+                                  const Profile& profile, std::unique_ptr<PagePath> path,
+                                  std::shared_ptr<DramRing> ring);
+/// The same bytes copied from a slot that is in the cache.
+std::unique_ptr<Trial> page_copy_trial(const BenchInput& input, std::shared_ptr<DramRing> ring);
+
+}  // namespace shadowserve

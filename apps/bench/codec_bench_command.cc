@@ -1,0 +1,202 @@
+// `shadowserve bench codec`: how fast the codec and its peers are on this machine, and how small they make a
+// KV cache.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "bench/bench_report.h"
+#include "bench/bench_trials.h"
+#include "build_commit.h"
+#include "command.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr const char* kGroupFooter = R"(
+Examples:
+  shadowserve bench codec                               made-up values, all profiles, all peers)";
+
+constexpr const char* kFooter = R"(
+Examples:
+  shadowserve bench codec                               made-up values, about a minute
+  shadowserve bench codec --input kv.bin --shape 18x2x2048x256 --dtype fp16
+  shadowserve bench codec --shape 4x2x512x8x128 --repetitions 3 --json result.json --plot result.svg
+
+The file holds 16-bit elements [layer][K|V][token][head * dim]; only whole chunks are used. Without --input the values
+are made up, always the same ones: rates are real, ratios mean NOTHING for a model. Rows are repeated in turns, so
+that noise hits all alike. With --json - nothing but JSON goes to stdout. Every decode is compared; the first wrong
+byte ends the bench.)";
+
+struct BenchOptions {
+  std::string input, shape = "18x2x2048x256", dtype = "fp16", json, plot;
+  std::vector<std::string> profiles;
+  uint32_t chunk_tokens = kChunkTokensDefault;
+  int repetitions = 7, core = -1;
+};
+
+/// Every base name, as it is and with each coder.
+std::vector<Profile> all_profiles() {
+  std::vector<Profile> all;
+  for (const std::string_view name : profile_names()) {
+    const Profile base = *profile_from_name(name);
+    all.push_back(base);
+    for (const CoderId coder : kBenchCoders) all.push_back({base.id, coder});
+  }
+  return all;
+}
+
+std::vector<Profile> chosen_profiles(const std::vector<std::string>& names) {
+  if (names.empty()) return all_profiles();
+  std::vector<Profile> chosen;
+  for (const std::string& name : names) {
+    const auto profile = profile_from_name(name);
+    if (!profile) {
+      std::vector<std::string_view> known;
+      for (const Profile& one : all_profiles()) known.push_back(one.name());
+      throw StartError(
+          fmt::format("--profiles {} is no profile: choose from {}", name, fmt::join(known, ", ")));
+    }
+    chosen.push_back(*profile);
+  }
+  return chosen;
+}
+
+/// The file's values or made-up ones, cut to whole chunks.
+std::unique_ptr<BenchInput> make_input(const BenchOptions& options) {
+  KvShape shape = parse_kv_shape(options.shape, options.dtype, options.chunk_tokens);
+  // A shape of less than a chunk is one short chunk; only tests are so small.
+  if (shape.tokens < options.chunk_tokens) shape = parse_kv_shape(options.shape, options.dtype, shape.tokens);
+  const std::vector<std::byte> dump =
+      options.input.empty() ? made_up_kv(shape) : read_kv_dump(options.input, shape);
+  std::vector<std::byte> chunks = cut_into_chunks(dump, shape);
+  shape.tokens -= shape.tokens % shape.geometry.chunk_tokens;
+  chunks.resize(shape.bytes());
+  return std::make_unique<BenchInput>(shape, std::move(chunks));
+}
+
+using Trials = std::vector<std::unique_ptr<Trial>>;
+
+/// Adds the rows of "coders". Returns the ideal bits a symbol.
+double add_coders(const BenchInput& input, const std::shared_ptr<DramRing>& ring, Trials& trials) {
+  const auto bytes = std::make_shared<const SymbolBlocks>(packed_blocks(input, peers::Packing::kBytes));
+  const auto nibbles = std::make_shared<const SymbolBlocks>(packed_blocks(input, peers::Packing::kNibbles));
+  if (bytes->symbols == 0) {
+    throw StartError(
+        "every plane has a NaN or an infinity, so nothing is quantized: are --dtype and --shape right?");
+  }
+  const double ideal = ideal_bits(*bytes);
+  for (const CoderId coder : kBenchCoders) {
+    const auto blocks = std::make_shared<const SymbolBlocks>(record_blocks(input, {ProfileId::kKv4, coder}));
+    trials.push_back(coder_trial("ours: " + coder_name(coder), own_coder(coder), blocks, ideal));
+  }
+  for (const std::shared_ptr<peers::PeerCoder>& peer : peers::general_peers()) {
+    trials.push_back(coder_trial(peer->name() + " (bytes)", peer, bytes, ideal));
+    trials.push_back(coder_trial(peer->name() + " (nibbles)", peer, nibbles, ideal));
+  }
+  for (const std::shared_ptr<peers::PeerCoder>& peer : peers::channel_peers()) {
+    trials.push_back(coder_trial(peer->name(), peer, bytes, ideal));
+  }
+  trials.push_back(symbol_copy_trial(bytes->symbols, ring));
+  return ideal / static_cast<double>(bytes->symbols);
+}
+
+void add_pages(BenchInput& input, CoderId own_choice, const std::shared_ptr<DramRing>& ring, Trials& trials) {
+  for (const CoderId coder : kBenchCoders) {
+    const Profile profile{ProfileId::kKv4, coder};
+    trials.push_back(page_trial(std::string(profile.name()), coder == own_choice ? "kv4's own choice" : "",
+                                input, profile, staged_path(), ring));
+  }
+  trials.push_back(page_trial(kIsalPathName, "of zlib's Huffman-only streams, two symbols a byte", input,
+                              {ProfileId::kKv4, CoderId::kDeflate}, isal_path(), ring));
+  trials.push_back(page_copy_trial(input, ring));
+}
+
+BenchReport run_trials(const BenchOptions& options) {
+  const std::vector<Profile> profiles = chosen_profiles(options.profiles);
+  const std::unique_ptr<BenchInput> input = make_input(options);
+  const CoderId own_choice = Profile{}.recipe(input->geometry(), 0).coder;
+  BenchReport report;
+  report.machine = pin_and_describe(options.core);
+  report.commit = SHADOWSERVE_COMMIT;
+  report.made_up = options.input.empty();
+  report.input = report.made_up ? "made-up values" : std::filesystem::path(options.input).filename().string();
+  report.shape = options.shape;
+  report.dtype = options.dtype;
+  report.chunk_tokens = input->geometry().chunk_tokens;
+  report.repetitions = options.repetitions;
+  report.default_coder = coder_name(own_choice);
+  report.missing = peers::missing_peers();
+
+  Trials trials;
+  const auto ring = std::make_shared<DramRing>(input->value_bytes());
+  for (const Profile& profile : profiles) trials.push_back(profile_trial(*input, profile));
+  report.ideal_bits_per_symbol = add_coders(*input, ring, trials);
+  add_pages(*input, own_choice, ring, trials);
+  run_rounds(trials, options.repetitions);
+  for (const auto& trial : trials) report.rows.push_back(trial->row);
+  return report;
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text;
+  out.flush();
+  if (!out) throw StartError(fmt::format("cannot write {}: is there room, and may you write there?", path));
+}
+
+int run_bench(const BenchOptions& options) {
+  const BenchReport report = run_trials(options);
+  if (options.json == "-") {
+    fmt::print("{}\n", bench_json(report).dump(2));
+  } else {
+    print_bench(report, stdout);
+    if (!options.json.empty()) write_text(options.json, bench_json(report).dump(2) + "\n");
+  }
+  if (!options.plot.empty()) write_text(options.plot, bench_svg(report));
+  return 0;
+}
+
+}  // namespace
+
+Command add_bench_command(CLI::App& root) {
+  CLI::App* app = root.add_subcommand("bench", "Measure this machine");
+  app->footer(kGroupFooter);
+  return {app, [app] {
+            fmt::print("{}", app->help());
+            return 2;
+          }};
+}
+
+Command add_codec_bench_command(CLI::App& bench) {
+  CLI::App* app = bench.add_subcommand("codec", "Rates and sizes of the codec and its peers");
+  app->footer(kFooter);
+  const auto options = std::make_shared<BenchOptions>();
+  CLI::Option* shape =
+      app->add_option("--shape", options->shape, "LAYERSx2xTOKENSxCHANNELS or LAYERSx2xTOKENSxHEADSxDIM");
+  shape->capture_default_str();
+  app->add_option("--input", options->input, "a KV cache; made-up values without")
+      ->type_name("FILE")
+      ->needs(shape);
+  app->add_option("--dtype", options->dtype, "type of the elements")
+      ->check(CLI::IsMember({"fp16", "bf16"}))
+      ->capture_default_str();
+  app->add_option("--profiles", options->profiles, "profiles to measure, with commas between; all without")
+      ->delimiter(',')
+      ->type_name("NAMES");
+  app->add_option("--chunk-tokens", options->chunk_tokens, "tokens of a chunk")
+      ->check(CLI::Range(1u, kChunkTokensMax))
+      ->capture_default_str();
+  app->add_option("--repetitions", options->repetitions, "rounds, beside one to warm up")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app->add_option("--core", options->core, "core to run on; the last one without")
+      ->check(CLI::Range(0, 4095));
+  app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
+      ->type_name("FILE|-");
+  app->add_option("--plot", options->plot, "also draw the coders' rates")->type_name("FILE.svg");
+  return {app, [options] { return run_bench(*options); }};
+}
+
+}  // namespace shadowserve
