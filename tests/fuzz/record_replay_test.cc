@@ -1,12 +1,12 @@
 // The fuzzer's entry over the golden records and a few thousand mutations of them, the same in every run.
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <random>
 
+#include "fuzz/byte_mutation.h"
 #include "fuzz/record_mutant.h"
 
 namespace shadowserve {
@@ -26,32 +26,6 @@ std::vector<std::vector<std::byte>> golden_records() {
     records.emplace_back(bytes.begin(), bytes.end());
   }
   return records;
-}
-
-void mutate(std::vector<std::byte>& record, std::mt19937& random) {
-  const uint32_t interesting[] = {0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff, 0x7fffffff, 0xffffffff};
-  for (uint32_t i = 0; i < 1 + random() % 4; ++i) {
-    const size_t reach = random() % 2 ? record.size() : std::min<size_t>(record.size(), 400);
-    const size_t at = random() % reach;
-    switch (random() % 4) {
-      case 0:
-        record[at] ^= std::byte{static_cast<uint8_t>(1u << random() % 8)};
-        break;
-      case 1:
-        record[at] = static_cast<std::byte>(random());
-        break;
-      case 2: {
-        const uint32_t value = interesting[random() % std::size(interesting)];
-        std::memcpy(record.data() + at, &value, std::min<size_t>(4, record.size() - at));
-        break;
-      }
-      default: {
-        const size_t from = random() % record.size();
-        const size_t count = std::min({size_t{1 + random() % 32}, record.size() - at, record.size() - from});
-        std::memmove(record.data() + at, record.data() + from, count);
-      }
-    }
-  }
 }
 
 TEST(RecordReplay, GoldenRecordsAndMutations) {

@@ -2,8 +2,8 @@
 #include "codec/deflate/deflate_writer.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "codec/deflate/bit_writer.h"
 #include "codec/deflate/code_lengths.h"
 #include "codec/deflate/literal_table.h"
 #include "contract/check.h"
@@ -11,44 +11,10 @@
 namespace shadowserve {
 namespace {
 
-constexpr uint32_t kDistances = 2;  // none is ever used, but some decoders insist on a complete code
 constexpr uint8_t kDistanceBits = 1;
 // A block's header and tables cost a decoder about as much as this share of a piece.
 constexpr uint64_t kJoinGainDivisor = 64;
 constexpr uint32_t kBlockHeadBits = 3 + 5 + 5 + 4;
-
-/// Least significant bit first; whoever uses it knows that there is room for all bits.
-class BitWriter {
- public:
-  explicit BitWriter(std::span<std::byte> out) : out_(out) {}
-  /// At most 56 bits since the last flush().
-  void put(uint64_t value, uint32_t bits) {
-    pending_ |= value << pending_bits_;
-    pending_bits_ += bits;
-  }
-  void flush() {
-    const size_t bytes = pending_bits_ / 8;
-    if (at_ + sizeof pending_ <= out_.size()) {
-      std::memcpy(out_.data() + at_, &pending_, sizeof pending_);
-    } else {
-      std::memcpy(out_.data() + at_, &pending_, bytes);
-    }
-    at_ += bytes;
-    pending_bits_ %= 8;
-    pending_ >>= bytes * 8;
-  }
-  size_t finish() {
-    pending_bits_ = (pending_bits_ + 7) / 8 * 8;
-    flush();
-    return at_;
-  }
-
- private:
-  std::span<std::byte> out_;
-  size_t at_ = 0;
-  uint64_t pending_ = 0;
-  uint32_t pending_bits_ = 0;
-};
 
 struct Code {
   uint16_t reversed;  ///< Deflate sends a code's first bit first
@@ -101,32 +67,32 @@ void write_symbols(BitWriter& out, std::span<const std::byte> symbols, const Cod
 
 }  // namespace
 
-/// The code lengths of a block as its header tells them: runs shortened.
+/// The code lengths of a block as its header tells them: runs shortened. None goes on from the literals to
+/// the distances, which not every reader understands.
 void DeflateWriter::list_tokens(Block& block) {
-  uint8_t all[kLiteralsMin + kDistances];
-  std::copy_n(block.lengths, kLiteralsMin, all);
-  std::fill_n(all + kLiteralsMin, kDistances, kDistanceBits);
   block.token_count = 0;
-  for (const auto& [first, end] : {std::pair{0u, kLiteralsMin}, {kLiteralsMin, kLiteralsMin + kDistances}}) {
-    for (uint32_t at = first; at < end;) {
-      uint32_t run = 1;
-      while (at + run < end && all[at + run] == all[at]) ++run;
-      const uint8_t length = all[at];
-      at += run;
-      if (length != 0) {
-        block.tokens[block.token_count++] = {length, 0};
-        --run;
-      }
-      while (run >= 3) {
-        const uint8_t symbol = length != 0 ? kRepeatLength : run < 11 ? kShortZeros : kLongZeros;
-        const RunCode& code = kRunCodes[symbol - kRepeatLength];
-        const uint32_t taken = std::min(run, code.least + (1u << code.extra_bits) - 1);
-        block.tokens[block.token_count++] = {symbol, static_cast<uint8_t>(taken - code.least)};
-        run -= taken;
-      }
-      for (; run > 0; --run) block.tokens[block.token_count++] = {length, 0};
+  const auto add = [&block](uint32_t symbol, uint32_t extra) {
+    block.tokens[block.token_count++] = {static_cast<uint8_t>(symbol), static_cast<uint8_t>(extra)};
+  };
+  for (uint32_t at = 0; at < kLiteralsMin;) {
+    const uint8_t length = block.lengths[at];
+    uint32_t run = 1;
+    while (at + run < kLiteralsMin && block.lengths[at + run] == length) ++run;
+    at += run;
+    if (length != 0) {
+      add(length, 0);
+      --run;
     }
+    while (run >= 3) {
+      const uint8_t symbol = length != 0 ? kRepeatLength : run < 11 ? kShortZeros : kLongZeros;
+      const RunCode& code = kRunCodes[symbol - kRepeatLength];
+      const uint32_t taken = std::min(run, code.least + (1u << code.extra_bits) - 1);
+      add(symbol, taken - code.least);
+      run -= taken;
+    }
+    for (; run > 0; --run) add(length, 0);
   }
+  for (uint32_t i = 0; i < kDistances; ++i) add(kDistanceBits, 0);
 }
 
 /// From counts to everything else.
@@ -176,6 +142,28 @@ size_t DeflateWriter::cut_blocks(std::span<const std::byte> symbols) {
   return count;
 }
 
+void DeflateWriter::write_header(BitWriter& out, const Block& block, bool last) {
+  out.put(last ? 1 : 0, 1);
+  out.put(kDynamicBlock, 2);
+  out.put(0, 5);  // literals and the end of the block, no lengths of matches
+  out.put(kDistances - 1, 5);
+  out.put(block.length_codes - kLengthCodesMin, 4);
+  out.flush();
+  for (uint32_t i = 0; i < block.length_codes; ++i) {
+    out.put(block.length_code[kLengthOrder[i]], 3);
+    out.flush();
+  }
+  Code codes[kLengthSymbols] = {};
+  assign_codes(block.length_code, codes);
+  for (uint32_t i = 0; i < block.token_count; ++i) {
+    const LengthToken token = block.tokens[i];
+    out.put(codes[token.symbol].reversed, codes[token.symbol].bits);
+    if (token.symbol >= kRepeatLength)
+      out.put(token.extra, kRunCodes[token.symbol - kRepeatLength].extra_bits);
+    out.flush();
+  }
+}
+
 Result<size_t> DeflateWriter::write(std::span<const std::byte> symbols, std::span<std::byte> coded) {
   SS_CHECK(symbols.size() <= kFrameBytesMax, "there are blocks for a frame");
   const size_t count = cut_blocks(symbols);
@@ -183,34 +171,15 @@ Result<size_t> DeflateWriter::write(std::span<const std::byte> symbols, std::spa
   for (size_t i = 0; i < count; ++i) bits += blocks_[i].bits;
   if (bits > uint64_t{coded.size()} * 8) return fail(Error::kNoCapacity);
   BitWriter out(coded);
-  size_t at = 0;
   for (size_t i = 0; i < count; ++i) {
     const Block& block = blocks_[i];
-    out.put(i + 1 == count ? 1 : 0, 1);
-    out.put(kDynamicBlock, 2);
-    out.put(0, 5);  // literals and the end of the block, no lengths of matches
-    out.put(kDistances - 1, 5);
-    out.put(block.length_codes - kLengthCodesMin, 4);
-    out.flush();
-    for (uint32_t k = 0; k < block.length_codes; ++k) {
-      out.put(block.length_code[kLengthOrder[k]], 3);
-      out.flush();
-    }
-    Code length_codes[kLengthSymbols] = {};
-    assign_codes(block.length_code, length_codes);
-    for (uint32_t k = 0; k < block.token_count; ++k) {
-      const LengthToken token = block.tokens[k];
-      out.put(length_codes[token.symbol].reversed, length_codes[token.symbol].bits);
-      if (token.symbol >= kRepeatLength)
-        out.put(token.extra, kRunCodes[token.symbol - kRepeatLength].extra_bits);
-      out.flush();
-    }
+    write_header(out, block, i + 1 == count);
     Code codes[kLiteralsMin] = {};
     assign_codes(block.lengths, codes);
-    write_symbols(out, symbols.subspan(at, block.symbol_count), codes);
+    write_symbols(out, symbols.first(block.symbol_count), codes);
     out.put(codes[kEndOfBlock].reversed, codes[kEndOfBlock].bits);
     out.flush();
-    at += block.symbol_count;
+    symbols = symbols.subspan(block.symbol_count);
   }
   return out.finish();
 }

@@ -11,6 +11,8 @@
 
 namespace shadowserve {
 
+class BitWriter;
+
 /// One thread at a time. All memory is part of the object.
 class DeflateWriter {
  public:
@@ -19,6 +21,7 @@ class DeflateWriter {
   Result<size_t> write(std::span<const std::byte> symbols, std::span<std::byte> coded);
 
  private:
+  static constexpr uint32_t kDistances = 2;  ///< none is used, but some readers insist on a complete code
   static constexpr size_t kPieceBytes = 32u << 10;  ///< blocks are runs of these that share a code
   static constexpr size_t kBlocksMax = kFrameBytesMax / kPieceBytes;
 
@@ -35,11 +38,12 @@ class DeflateWriter {
     uint8_t length_code[kLengthSymbols];
     uint32_t length_codes;  ///< of them in the header
     uint32_t token_count;
-    LengthToken tokens[kLiteralsMin + 2];
+    LengthToken tokens[kLiteralsMin + kDistances];
   };
 
   static void measure(Block& block);
   static void list_tokens(Block& block);
+  static void write_header(BitWriter& out, const Block& block, bool last);
   size_t cut_blocks(std::span<const std::byte> symbols);
 
   Block blocks_[kBlocksMax + 1];  ///< one more to try joints in
