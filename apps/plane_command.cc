@@ -55,6 +55,7 @@ int run_plane(const Settings& settings) {
   options.save_slots = settings.count("save_slots");
   options.spin_us = settings.count("spin_us");
   options.pin_memory = settings.flag("pin_memory");
+  options.separate_stages = settings.flag("separate_stages");
   make_store_folder(options.store_url);
   std::string message;
   const auto plane = Plane::start(options, message);
@@ -75,7 +76,8 @@ Command add_plane_command(CLI::App& root) {
   CLI::App* app = root.add_subcommand("plane", "Run the data plane");
   app->footer(kFooter);
   const auto flags = std::make_shared<SettingFlags>();
-  flags->add_to(*app, {"store", "socket", "cores", "fetch_slots", "save_slots", "spin_us", "pin_memory"});
+  flags->add_to(*app, {"store", "socket", "cores", "fetch_slots", "save_slots", "spin_us", "pin_memory",
+                       "separate_stages"});
   return {app, [flags] { return run_plane(flags->load()); }};
 }
 

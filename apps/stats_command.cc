@@ -31,9 +31,9 @@ thread's time), time (mean from entering the stage's queue to leaving it), faile
 
 /// The document with its stages in the order of a chunk's trip, unknown ones last.
 json read_stats(const std::string& socket_path) {
-  static constexpr std::array<std::string_view, 11> kTrip = {"admit",      "lookup",  "receive", "decompress",
-                                                             "dequantize", "deliver", "collect", "quantize",
-                                                             "compress",   "send",    "reply"};
+  static constexpr std::array<std::string_view, 12> kTrip = {"admit",      "lookup",     "receive", "unpack",
+                                                             "decompress", "dequantize", "deliver", "collect",
+                                                             "quantize",   "compress",   "send",    "reply"};
   json document = json::parse(read_plane_stats(socket_path));
   const auto place = [](const json& stage) {
     return std::find(kTrip.begin(), kTrip.end(), stage.value("stage", "")) - kTrip.begin();
@@ -76,6 +76,22 @@ void show_stages(const json& now, const json* before, double seconds) {
   }
 }
 
+/// What the division of records among the cores rests on, and what a delivered byte costs the memory.
+void show_lanes(const json& now) {
+  for (const json& lane : now.at("lanes")) {
+    fmt::print("lane     {:<11} unpacks GB/s:", lane.value("thread", "?"));
+    for (const auto& [profile, rate] : lane.at("gbyte_per_s").items()) {
+      fmt::print("  {} {:.1f}", profile, rate.get<double>());
+    }
+    fmt::print("\n");
+  }
+  const double delivered = now.at("funnels").at("fetch").value("value_bytes", 0.0);
+  if (delivered > 0) {
+    fmt::print("memory   {:.2f} bytes moved for each byte delivered\n",
+               now.value("fetch_bytes_moved", 0.0) / delivered);
+  }
+}
+
 void show_funnel(const char* name, const json& funnel) {
   const double asked = funnel.value("asked", 0.0);
   double ended = 0;
@@ -115,6 +131,7 @@ void show(const json& now, const json* before, double seconds) {
              heap.value("watched", false) ? std::to_string(heap.value("allocations_after_start", uint64_t{0}))
                                           : "not watched");
   show_stages(now, before, seconds);
+  show_lanes(now);
   fmt::print("\n");
   for (const char* name : {"lookup", "fetch", "save"}) show_funnel(name, now.at("funnels").at(name));
   std::fflush(stdout);

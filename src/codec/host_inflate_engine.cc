@@ -20,9 +20,16 @@ size_t HostInflateEngine::poll(std::span<InflateDone> out) {
   return count;
 }
 
+/// Frames of a part are of one size and end together: two turns of four lanes are faster than six, then two.
+size_t HostInflateEngine::lanes_for(size_t waiting) {
+  const size_t turns = (waiting + kStreamLanes - 1) / kStreamLanes;
+  return (waiting + turns - 1) / turns;
+}
+
 /// One bounded piece of it.
 void HostInflateEngine::work() {
-  while (next_ != end_ && !streams_.full()) {
+  if (streams_.running() == 0 && next_ != end_) lanes_ = lanes_for(end_ - next_);
+  while (next_ != end_ && streams_.running() < lanes_) {
     if (!start_next()) return;
   }
   if (streams_.running() != 0) streams_.run(kPollBytes);

@@ -29,6 +29,7 @@ class HostInflateEngine final : public InflateEngine {
   };
   Entry& entry(size_t number) { return entries_[number % kDepth]; }
   void work();
+  static size_t lanes_for(size_t waiting);
   bool start_next();
   void decode_alone(Entry& entry);
   bool settle(Entry& entry);
@@ -38,6 +39,7 @@ class HostInflateEngine final : public InflateEngine {
   size_t first_ = 0;
   size_t next_ = 0;
   size_t end_ = 0;
+  size_t lanes_ = kStreamLanes;  ///< in use at once, as long as any is
   Entry entries_[kDepth] = {};
   DeflateStreams streams_;
 };

@@ -11,6 +11,7 @@
 namespace shadowserve {
 
 enum class ProfileId : uint8_t { kRaw, kInt8, kKv4, kCacheGen };
+inline constexpr size_t kProfileCount = 4;
 
 /// What a profile does with one plane.
 struct PlaneRecipe {

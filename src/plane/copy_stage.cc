@@ -22,6 +22,7 @@ uint32_t CopyStage::poll_work() {
     Slot& slot = pool_.at(static_cast<uint32_t>(done[i].ticket));
     counters_.bytes_in.add(slot.shape.value_bytes());
     counters_.bytes_out.add(slot.shape.value_bytes());
+    counters_.bytes_moved.add(2 * slot.shape.value_bytes());
     finish(slot, done[i].error);
   }
   return static_cast<uint32_t>(count);

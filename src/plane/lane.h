@@ -9,15 +9,17 @@
 #include "plane/dequantize/dequantize_stage.h"
 #include "plane/quantize/quantize_stage.h"
 #include "plane/stage_loop.h"
+#include "plane/unpack/unpack_stage.h"
 #include "world/copy_engine.h"
 
 namespace shadowserve {
 
-/// A slot passes through one lane only, so what one stage wrote is still in this core's cache for the next.
-/// The pipes below enter the lane; between its stages they stay on its thread.
+/// Fetches are unpacked in one pass, or pass three stages where engines other than this core do the work. A
+/// slot passes through one lane only, so what one stage wrote is still in this core's cache for the next. The
+/// pipes below enter the lane; between its stages they stay on its thread.
 class Lane {
  public:
-  Lane(SlotPool& pool, const Clock& clock, StageLoop& loop)
+  Lane(SlotPool& pool, const Clock& clock, StageLoop& loop, bool separate_stages)
       : to_decompress(pool.size(), loop.doorbell()),
         to_collect(pool.size(), loop.doorbell()),
         to_dequantize_(pool.size(), loop.doorbell()),
@@ -28,33 +30,47 @@ class Lane {
         decompress_(pool, clock, inflate_),
         dequantize_(pool, clock),
         deliver_(pool, clock, deliver_engine_, CopyDirection::kDeliver),
+        unpack_(pool, clock, inflate_, workspace_, speed_),
+        separate_stages_(separate_stages),
         collect_(pool, clock, collect_engine_, CopyDirection::kCollect),
         quantize_(pool, clock),
         compress_(pool, clock, workspace_) {
-    decompress_.add_input(to_decompress);
-    decompress_.add_output(to_dequantize_);
-    dequantize_.add_input(to_dequantize_);
-    dequantize_.add_output(to_deliver_);
-    deliver_.add_input(to_deliver_);
     collect_.add_input(to_collect);
     collect_.add_output(to_quantize_);
     quantize_.add_input(to_quantize_);
     quantize_.add_output(to_compress_);
     compress_.add_input(to_compress_);
     // Last stages first: finishing what is warm in the cache comes before starting something new.
-    for (Stage* stage : {static_cast<Stage*>(&deliver_), static_cast<Stage*>(&dequantize_),
-                         static_cast<Stage*>(&decompress_), static_cast<Stage*>(&compress_),
-                         static_cast<Stage*>(&quantize_), static_cast<Stage*>(&collect_)}) {
-      loop.add(*stage);
+    if (separate_stages) {
+      decompress_.add_input(to_decompress);
+      decompress_.add_output(to_dequantize_);
+      dequantize_.add_input(to_dequantize_);
+      dequantize_.add_output(to_deliver_);
+      deliver_.add_input(to_deliver_);
+      for (Stage* stage : std::initializer_list<Stage*>{&deliver_, &dequantize_, &decompress_})
+        loop.add(*stage);
+    } else {
+      unpack_.add_input(to_decompress);
+      loop.add(unpack_);
     }
+    for (Stage* stage : std::initializer_list<Stage*>{&compress_, &quantize_, &collect_}) loop.add(*stage);
   }
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
   Pipe to_decompress;
   Pipe to_collect;
-  SlotStage& last_of_fetch() { return deliver_; }
+  SlotStage& last_of_fetch() { return separate_stages_ ? static_cast<SlotStage&>(deliver_) : unpack_; }
   SlotStage& last_of_save() { return compress_; }
+  const LaneSpeed& speed() const { return speed_; }
+  uint64_t fetch_bytes_moved() const {
+    uint64_t moved = 0;
+    for (const Stage* stage :
+         std::initializer_list<const Stage*>{&decompress_, &dequantize_, &deliver_, &unpack_}) {
+      moved += stage->counters().bytes_moved.read();
+    }
+    return moved;
+  }
 
  private:
   Pipe to_dequantize_;
@@ -68,6 +84,9 @@ class Lane {
   DecompressStage decompress_;
   DequantizeStage dequantize_;
   CopyStage deliver_;
+  LaneSpeed speed_;
+  UnpackStage unpack_;
+  bool separate_stages_;
   CopyStage collect_;
   QuantizeStage quantize_;
   CompressStage compress_;

@@ -57,20 +57,16 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
   reply_ = std::make_unique<ReplyStage>(clock_, slots_, funnels_);
   lookup_ = std::make_unique<LookupStage>(clock_, *lookup_store_, funnels_.lookup);
 
-  const size_t lane_count = loop_count == 1 ? 1 : loop_count - 1;
-  std::vector<StageLoop*> lane_loops;
-  for (size_t i = 0; i < lane_count; ++i) {
-    lane_loops.push_back(loops_[loop_count == 1 ? 0 : i + 1].get());
-  }
   // The first loop's own stages come before a lane that shares its thread: the wire is served first.
   for (Stage* stage : {static_cast<Stage*>(reply_.get()), static_cast<Stage*>(lookup_.get()),
                        static_cast<Stage*>(receive_.get()), static_cast<Stage*>(send_.get())}) {
     first.add(*stage);
   }
-  for (StageLoop* loop : lane_loops) {
-    Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(slots_, clock_, *loop));
+  for (const auto& loop : loops_) {
+    Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(slots_, clock_, *loop, options.separate_stages));
     receive_->add_output(lane.to_decompress);
-    to_collect_.push_back(&lane.to_collect);
+    receive_->add_lane(lane.speed());
+    if (loop_count == 1 || loop.get() != &first) to_collect_.push_back(&lane.to_collect);
     Pipe& fetched = pipe(first.doorbell());
     lane.last_of_fetch().add_output(fetched);
     reply_->add_input(fetched);
@@ -84,6 +80,12 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
   admit_ =
       std::make_unique<AdmitStage>(clock_, slots_, sessions, *lookup_, funnels_, to_receive, to_collect_);
   first.add(*admit_);
+}
+
+uint64_t Pipeline::fetch_bytes_moved() const {
+  uint64_t moved = receive_->counters().bytes_moved.read();
+  for (const auto& lane : lanes_) moved += lane->fetch_bytes_moved();
+  return moved;
 }
 
 Pipeline::~Pipeline() { stop(); }

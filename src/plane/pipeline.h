@@ -23,10 +23,14 @@ struct PipelineOptions {
   uint32_t save_slots = 6;
   uint32_t spin_us = 30;
   bool pin_memory = true;
+  /// Decompress, dequantize and deliver as stages of their own, as hardware engines need it, instead of in
+  /// one pass.
+  bool separate_stages = false;
 };
 
-/// The first loop admits, receives, sends, looks up and replies; with one core it also hosts the only lane,
-/// with n cores there are n - 1 lanes on the others. Can be stepped by hand with a virtual clock (no
+/// The first loop admits, receives, sends, looks up and replies. Every loop has a lane; the first one's has
+/// what time its loop's other stages leave, and the receiving stage divides records by what lanes achieve.
+/// Saves keep to the other lanes where there are any. Can be stepped by hand with a virtual clock (no
 /// threads).
 class Pipeline {
  public:
@@ -45,6 +49,10 @@ class Pipeline {
   const SlotPool& slots() const { return slots_; }
   const Funnels& funnels() const { return funnels_; }
   const std::vector<std::unique_ptr<StageLoop>>& loops() const { return loops_; }
+  /// One for each loop, in the same order.
+  const std::vector<std::unique_ptr<Lane>>& lanes() const { return lanes_; }
+  /// Memory traffic of everything fetched so far.
+  uint64_t fetch_bytes_moved() const;
 
  private:
   Pipeline(SlotPool slots, const Clock& clock) : slots_(std::move(slots)), clock_(clock) {}

@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kSecond = 1'000'000'000;
 
 /// One plane without threads, and this test as the engine at the other end of a session's rings.
-class PipelineTest : public ::testing::Test {
+class PipelineTest : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     std::string message;
@@ -23,6 +23,7 @@ class PipelineTest : public ::testing::Test {
     options.fetch_slots = 3;
     options.save_slots = 2;
     options.pin_memory = false;
+    options.separate_stages = GetParam();
     pipeline_ = Pipeline::create(options, *backend_, clock_, sessions_, message).value();
     space_.model_fingerprint = "test model";
     space_.geometry = {2, 2, 32, 64, ElementType::kBf16};
@@ -108,7 +109,7 @@ class PipelineTest : public ::testing::Test {
   ReplyRing replies_;
 };
 
-TEST_F(PipelineTest, WhatWasSavedIsFetchedBitForBit) {
+TEST_P(PipelineTest, WhatWasSavedIsFetchedBitForBit) {
   fill_values();
   EXPECT_EQ(run(LinkOp::kLookup), Error::kMiss);
   ASSERT_EQ(run(LinkOp::kSave), Error::kNone);
@@ -118,9 +119,9 @@ TEST_F(PipelineTest, WhatWasSavedIsFetchedBitForBit) {
   EXPECT_EQ(std::memcmp(values(0).data(), values(kElsewhere).data(), values().size()), 0);
 }
 
-TEST_F(PipelineTest, AMissIsAMiss) { EXPECT_EQ(run(LinkOp::kFetch), Error::kMiss); }
+TEST_P(PipelineTest, AMissIsAMiss) { EXPECT_EQ(run(LinkOp::kFetch), Error::kMiss); }
 
-TEST_F(PipelineTest, DamagedForeignAndFutureRecordsAreNamedAndNotDelivered) {
+TEST_P(PipelineTest, DamagedForeignAndFutureRecordsAreNamedAndNotDelivered) {
   fill_values();
   ASSERT_EQ(run(LinkOp::kSave), Error::kNone);
   std::vector<std::byte> original;
@@ -147,7 +148,7 @@ TEST_F(PipelineTest, DamagedForeignAndFutureRecordsAreNamedAndNotDelivered) {
             Error::kRecordForeign);
 }
 
-TEST_F(PipelineTest, ARecordOfAnotherModelUnderOurKeyIsForeign) {
+TEST_P(PipelineTest, ARecordOfAnotherModelUnderOurKeyIsForeign) {
   fill_values();
   ASSERT_EQ(run(LinkOp::kSave), Error::kNone);
   sessions_[0].leave();
@@ -159,7 +160,7 @@ TEST_F(PipelineTest, ARecordOfAnotherModelUnderOurKeyIsForeign) {
   EXPECT_EQ(run(LinkOp::kFetch), Error::kRecordCorrupt) << "the seal is keyed with the key space";
 }
 
-TEST_F(PipelineTest, ExpiredWorkIsNotStarted) {
+TEST_P(PipelineTest, ExpiredWorkIsNotStarted) {
   fill_values();
   ASSERT_EQ(run(LinkOp::kSave), Error::kNone);
   ask(LinkOp::kFetch, 5);
@@ -167,7 +168,7 @@ TEST_F(PipelineTest, ExpiredWorkIsNotStarted) {
   EXPECT_EQ(static_cast<Error>(answer().error), Error::kDeadline);
 }
 
-TEST_F(PipelineTest, RequestsOutsideTheStagingMemoryAreRefused) {
+TEST_P(PipelineTest, RequestsOutsideTheStagingMemoryAreRefused) {
   EXPECT_EQ(run(LinkOp::kFetch, 1, staging_.size()), Error::kConfig);
   EXPECT_EQ(run(LinkOp::kFetch, 1, ~uint64_t{63}), Error::kConfig);
   EXPECT_EQ(run(LinkOp::kSave, 1, 1), Error::kConfig) << "not aligned";
@@ -176,7 +177,7 @@ TEST_F(PipelineTest, RequestsOutsideTheStagingMemoryAreRefused) {
   EXPECT_EQ(run(static_cast<LinkOp>(99)), Error::kConfig);
 }
 
-TEST_F(PipelineTest, MoreRequestsThanSlotsAreAllAnsweredOnce) {
+TEST_P(PipelineTest, MoreRequestsThanSlotsAreAllAnsweredOnce) {
   fill_values();
   ASSERT_EQ(run(LinkOp::kSave), Error::kNone);
   std::array<int, 60> answers{};
@@ -193,7 +194,7 @@ TEST_F(PipelineTest, MoreRequestsThanSlotsAreAllAnsweredOnce) {
   EXPECT_EQ(pipeline_->funnels().fetch.asked.read(), pipeline_->funnels().fetch.ended[0].read());
 }
 
-TEST_F(PipelineTest, APeerThatLeavesInTheMiddleFreesEverything) {
+TEST_P(PipelineTest, APeerThatLeavesInTheMiddleFreesEverything) {
   for (uint64_t ticket = 0; ticket < 20; ++ticket) ask(LinkOp::kSave, ticket);
   pipeline_->step_once();
   pipeline_->step_once();
@@ -207,7 +208,7 @@ TEST_F(PipelineTest, APeerThatLeavesInTheMiddleFreesEverything) {
   EXPECT_EQ(save.asked.read(), ended) << "the funnel adds up also for those";
 }
 
-TEST_F(PipelineTest, Kv4ComesBackSmallerAndClose) {
+TEST_P(PipelineTest, Kv4ComesBackSmallerAndClose) {
   attach(sessions_[1], "kv4");
   std::mt19937 random(3);
   std::normal_distribution<float> normal(0, 1);
@@ -235,6 +236,9 @@ TEST_F(PipelineTest, Kv4ComesBackSmallerAndClose) {
   }
   EXPECT_LT(error / static_cast<double>(exact.size()), 0.02) << "mean squared error of unit-variance values";
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, PipelineTest, ::testing::Bool(),
+                         [](const auto& info) { return info.param ? "SeparateStages" : "OnePass"; });
 
 }  // namespace
 }  // namespace shadowserve

@@ -38,8 +38,24 @@ json stage_json(const Stage& stage, const StageLoop& loop) {
           {"failed", counters.failed.read()},
           {"bytes_in", counters.bytes_in.read()},
           {"bytes_out", counters.bytes_out.read()},
+          {"bytes_moved", counters.bytes_moved.read()},
           {"busy_ns", counters.busy_ns.read()},
           {"wait_ns", counters.wait_ns.read()}};
+}
+
+/// What each lane was measured to do, in GB/s of values: how records are divided among them.
+json lanes_json(const Pipeline& pipeline) {
+  json lanes = json::array();
+  for (size_t i = 0; i < pipeline.lanes().size(); ++i) {
+    json speeds = json::object();
+    for (size_t id = 0; id < kProfileCount; ++id) {
+      const auto profile = static_cast<ProfileId>(id);
+      const auto ps = static_cast<double>(pipeline.lanes()[i]->speed().ps_per_byte(profile));
+      speeds[std::string(Profile{profile, std::nullopt}.name())] = 1000.0 / ps;
+    }
+    lanes.push_back({{"thread", pipeline.loops()[i]->name()}, {"gbyte_per_s", speeds}});
+  }
+  return lanes;
 }
 
 /// Everything of the process - also threads that a store library starts later - stays on the reserved cores.
@@ -72,8 +88,8 @@ class HostPlane final : public Plane {
     auto backend = open_store(options.store_url, message);
     if (!backend) return fail(backend.error());
     plane->backend_ = std::move(*backend);
-    const PipelineOptions pipeline{options.cores, options.fetch_slots, options.save_slots, options.spin_us,
-                                   options.pin_memory};
+    const PipelineOptions pipeline{options.cores,   options.fetch_slots, options.save_slots,
+                                   options.spin_us, options.pin_memory,  options.separate_stages};
     auto created = Pipeline::create(pipeline, *plane->backend_, plane->clock_, plane->sessions_, message);
     if (!created) return fail(created.error());
     plane->pipeline_ = std::move(*created);
@@ -120,6 +136,8 @@ class HostPlane final : public Plane {
           {"limit_bytes", usage.limit_bytes}}},
         {"threads", threads},
         {"stages", stages},
+        {"lanes", lanes_json(*pipeline_)},
+        {"fetch_bytes_moved", pipeline_->fetch_bytes_moved()},
         {"funnels",
          {{"lookup", funnel_json(funnels.lookup)},
           {"fetch", funnel_json(funnels.fetch)},

@@ -16,10 +16,11 @@ struct PlaneOptions {
       socket_path;  ///< Unix socket of the link; "<path>.stats" serves one JSON document per connection
   std::vector<int>
       cores;  ///< threads are pinned to these, the first does the I/O; empty: one unpinned thread
-  uint32_t fetch_slots = 16;  ///< records in flight towards engines, about 6 MiB of pinned memory each
-  uint32_t save_slots = 6;    ///< records in flight towards the store
-  uint32_t spin_us = 30;      ///< how long an idle thread looks for work before it sleeps
-  bool pin_memory = true;     ///< lock slots and staging into memory (needs RLIMIT_MEMLOCK)
+  uint32_t fetch_slots = 16;     ///< records in flight towards engines, about 6 MiB of pinned memory each
+  uint32_t save_slots = 6;       ///< records in flight towards the store
+  uint32_t spin_us = 30;         ///< how long an idle thread looks for work before it sleeps
+  bool pin_memory = true;        ///< lock slots and staging into memory (needs RLIMIT_MEMLOCK)
+  bool separate_stages = false;  ///< decompress, dequantize, deliver apart, instead of in one pass
 };
 
 /// Runs from start() to its destruction: at most kSessionsMax engines at once, each with a link of its own.

@@ -91,7 +91,7 @@ void SlotStage::finish(Slot& slot, Error error) {
   counters_.slots.add(1);
   counters_.wait_ns.add(now - slot.queued_ns);
   slot.queued_ns = now;
-  outputs_[slot.index % outputs_.size()]->push(slot);
+  outputs_[output_for(slot)]->push(slot);
 }
 
 }  // namespace shadowserve

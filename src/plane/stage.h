@@ -87,7 +87,6 @@ class SlotStage : public Stage {
  public:
   SlotStage(SlotPool& pool, const Clock& clock) : pool_(pool), clock_(clock) {}
   void add_input(Pipe& pipe) { inputs_.push_back(&pipe); }
-  /// Slots go to outputs[slot.index % outputs]: a slot stays in one lane.
   void add_output(Pipe& pipe) { outputs_.push_back(&pipe); }
 
   uint32_t step(uint64_t now_ns) override;
@@ -102,6 +101,11 @@ class SlotStage : public Stage {
   virtual bool ready() const { return true; }
   /// True for stages whose engine needs poll_work() even when it holds no slot (a store that reconnects).
   virtual bool polls_when_idle() const { return false; }
+
+  /// Which output takes this slot. A slot with a lane stays in it.
+  virtual size_t output_for(const Slot& slot) { return slot.index % outputs_.size(); }
+  size_t outputs() const { return outputs_.size(); }
+  uint32_t waiting_behind(size_t output) const { return outputs_[output]->size(); }
 
   /// Hands the slot on, with `error` if its work failed here.
   void finish(Slot& slot, Error error = Error::kNone);

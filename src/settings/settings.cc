@@ -34,6 +34,9 @@ constexpr std::array kSpecs = {
                 "how long an idle thread looks for work before it sleeps, in microseconds", 0, 1'000'000},
     SettingSpec{"pin_memory", SettingKind::kSwitch, "BOOL",
                 "lock slots into memory as far as the memory lock limit allows: true or false"},
+    SettingSpec{
+        "separate_stages", SettingKind::kSwitch, "BOOL",
+        "decompress, dequantize and deliver one after the other instead of in one pass: true or false"},
 };
 
 const SettingSpec* find_spec(std::string_view name) {
@@ -89,6 +92,7 @@ Settings::Settings(const std::map<std::string, std::string>& environment) {
   values_["save_slots"] = {"6", "default"};
   values_["spin_us"] = {"30", "default"};
   values_["pin_memory"] = {"true", "default"};
+  values_["separate_stages"] = {"false", "default"};
   SS_CHECK(values_.size() == kSpecs.size(), "every setting has a default");
 }
 

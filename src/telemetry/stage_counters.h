@@ -23,8 +23,10 @@ struct alignas(64) StageCounters {
   Counter failed;     ///< of these, with an error that arose here
   Counter bytes_in;   ///< bytes read by the stage's work
   Counter bytes_out;  ///< bytes written by the stage's work
-  Counter busy_ns;    ///< time inside begin() and poll() while there was work
-  Counter wait_ns;    ///< sum over slots: entered the stage's queue -> left the stage
+  /// Bytes read from or written to slots and staging: traffic that leaves the core's nearest caches, or may.
+  Counter bytes_moved;
+  Counter busy_ns;  ///< time inside begin() and poll() while there was work
+  Counter wait_ns;  ///< sum over slots: entered the stage's queue -> left the stage
 };
 
 }  // namespace shadowserve

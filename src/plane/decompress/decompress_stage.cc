@@ -29,6 +29,7 @@ void DecompressStage::submit_frames() {
     if (!accepted) return;  // the engine's queue is full: its completions make room
     counters_.bytes_in.add(frame.coded.size());
     counters_.bytes_out.add(symbols.size());
+    counters_.bytes_moved.add(frame.coded.size() + symbols.size());
   }
 }
 

@@ -19,6 +19,7 @@ uint32_t DequantizeStage::poll_work() {
   counters_.bytes_in.add(symbols.size() + frame.scales.size());
   if (done && next_frame_ < slot.view.frame_count()) return 1;
   counters_.bytes_out.add(values.size());
+  counters_.bytes_moved.add(slot.view.symbol_bytes() + values.size());
   slot_ = nullptr;
   finish(slot, done ? Error::kNone : done.error());
   return 1;
