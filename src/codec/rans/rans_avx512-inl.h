@@ -6,12 +6,13 @@
 #define SHADOWSERVE_RANS_AVX512_INL
 #endif
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "codec/rans/rans_kernel.h"
 #include "hwy/highway.h"
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+#include <immintrin.h>
 
 // 64 symbols are one register of bytes. Their states are two registers of 16-bit lanes: the even ones' and
 // the odd ones', so that bytes interleave (even | odd << 8) without a shuffle, in the order of symbols, which
@@ -230,5 +231,6 @@ HWY_INLINE bool encode_all(const RansEncodeLookup& table, RansWriting& writing, 
 }  // namespace HWY_NAMESPACE
 }  // namespace shadowserve
 HWY_AFTER_NAMESPACE();
+#endif
 
 #endif

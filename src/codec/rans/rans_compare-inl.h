@@ -14,6 +14,8 @@
 #include "codec/rans/rans_kernel.h"
 #include "hwy/highway.h"
 
+#if HWY_TARGET != HWY_SCALAR && !(HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL)
+
 HWY_BEFORE_NAMESPACE();
 namespace shadowserve {
 namespace HWY_NAMESPACE {
@@ -175,5 +177,6 @@ inline void decode_all(const RansLookup& table, RansReading& reading, uint8_t* s
 }  // namespace HWY_NAMESPACE
 }  // namespace shadowserve
 HWY_AFTER_NAMESPACE();
+#endif
 
 #endif

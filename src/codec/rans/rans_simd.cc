@@ -7,11 +7,9 @@
 
 #include "hwy/highway.h"
 
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+// Both for every target: each leaves out what the target has no use for, and their guards count inclusions.
 #include "codec/rans/rans_avx512-inl.h"
-#elif HWY_TARGET != HWY_SCALAR
 #include "codec/rans/rans_compare-inl.h"
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace shadowserve {
