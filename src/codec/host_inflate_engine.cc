@@ -20,7 +20,8 @@ size_t HostInflateEngine::poll(std::span<InflateDone> out) {
   return count;
 }
 
-/// Frames of a part are of one size and end together: two turns of four lanes are faster than six, then two.
+/// Frames of a part are of one size and end together: two turns of three lanes are faster than four,
+/// then two.
 size_t HostInflateEngine::lanes_for(size_t waiting) {
   const size_t turns = (waiting + kStreamLanes - 1) / kStreamLanes;
   return (waiting + turns - 1) / turns;

@@ -1,5 +1,4 @@
-// Huffman's tree over sorted counts, then leaves that hang too deep are traded for ones that can sink a
-// little.
+// Package-merge: among all codes under the limit the one that takes the fewest bits.
 #include "codec/deflate/code_lengths.h"
 
 #include <algorithm>
@@ -10,46 +9,37 @@ namespace shadowserve {
 namespace {
 
 constexpr uint32_t kBitsMax = 15;
+constexpr uint32_t kItemsMax = 2 * kCodeSymbolsMax;
 
 struct Leaf {
   uint32_t count;
   uint32_t symbol;
 };
 
-/// How many leaves Huffman's tree has at each depth up to `limit`; deeper ones count as `limit`.
-/// Both queues of the construction are sorted by themselves: leaves first, then joints as they are made.
-void count_depths(std::span<const Leaf> leaves, uint32_t limit, uint32_t (&at_depth)[kBitsMax + 1]) {
-  const auto leaf_count = static_cast<uint32_t>(leaves.size());
-  uint32_t weight[kCodeSymbolsMax];
-  uint32_t parent[2 * kCodeSymbolsMax];  // of leaf i at i, of joint j at leaf_count + j
-  uint32_t leaf = 0, joint = 0;
-  for (uint32_t made = 0; made + 1 < leaf_count; ++made) {
-    weight[made] = 0;
-    for (int child = 0; child < 2; ++child) {
-      const bool take_leaf = joint == made || (leaf < leaf_count && leaves[leaf].count <= weight[joint]);
-      const uint32_t node = take_leaf ? leaf : leaf_count + joint;
-      weight[made] += take_leaf ? leaves[leaf++].count : weight[joint++];
-      parent[node] = made;
-    }
-  }
-  uint32_t depth[kCodeSymbolsMax];
-  depth[leaf_count - 2] = 0;
-  for (uint32_t j = leaf_count - 2; j-- > 0;) depth[j] = depth[parent[leaf_count + j]] + 1;
-  for (uint32_t i = 0; i < leaf_count; ++i) ++at_depth[std::min(depth[parent[i]] + 1, limit)];
-}
+/// One round of the method: the leaves, and pairs of neighbours of the round before, in the order of weight.
+struct Round {
+  uint32_t size = 0;
+  uint32_t weight[kItemsMax];
+};
 
-/// Makes the depths a complete code again after deep leaves were lifted to `limit`. Each trade pairs a lifted
-/// leaf with one from the deepest level above: together they hang one below where that one was.
-void trade_leaves(uint32_t limit, uint32_t (&at_depth)[kBitsMax + 1]) {
-  uint32_t used = 0;
-  for (uint32_t bits = 1; bits <= limit; ++bits) used += at_depth[bits] << (limit - bits);
-  for (; used > 1u << limit; --used) {
-    uint32_t above = limit - 1;
-    while (at_depth[above] == 0) --above;
-    --at_depth[above];
-    at_depth[above + 1] += 2;
-    --at_depth[limit];
+/// Merges into `now`; leaves_before[i] says how many leaves are among the first i items.
+void merge_round(std::span<const Leaf> leaves, const Round& before, Round& now,
+                 uint16_t (&leaves_before)[kItemsMax + 1]) {
+  const uint32_t pairs = before.size / 2;
+  const auto leaf_count = static_cast<uint32_t>(leaves.size());
+  now.size = leaf_count + pairs;
+  uint32_t leaf = 0, pair = 0;
+  for (uint32_t i = 0; i < now.size; ++i) {
+    leaves_before[i] = static_cast<uint16_t>(leaf);
+    const uint32_t leaf_weight = leaf < leaf_count ? leaves[leaf].count : UINT32_MAX;
+    const uint32_t pair_weight =
+        pair < pairs ? before.weight[2 * pair] + before.weight[2 * pair + 1] : UINT32_MAX;
+    const bool take_leaf = pair == pairs || (leaf < leaf_count && leaf_weight <= pair_weight);
+    now.weight[i] = take_leaf ? leaf_weight : pair_weight;
+    leaf += take_leaf ? 1 : 0;
+    pair += take_leaf ? 0 : 1;
   }
+  leaves_before[now.size] = static_cast<uint16_t>(leaf);
 }
 
 }  // namespace
@@ -72,12 +62,18 @@ void limited_code_lengths(std::span<const uint32_t> counts, uint32_t limit, std:
   std::sort(leaves, leaves + used, [](const Leaf& a, const Leaf& b) {
     return a.count != b.count ? a.count < b.count : a.symbol < b.symbol;
   });
-  uint32_t at_depth[kBitsMax + 1] = {};
-  count_depths(std::span(leaves, used), limit, at_depth);
-  trade_leaves(limit, at_depth);
-  const Leaf* next = leaves;
-  for (uint32_t bits = limit; bits > 0; --bits) {
-    for (uint32_t i = 0; i < at_depth[bits]; ++i) lengths[(next++)->symbol] = static_cast<uint8_t>(bits);
+  Round rounds[2];
+  uint16_t leaves_before[kBitsMax][kItemsMax + 1];
+  for (uint32_t round = 0; round < limit; ++round) {
+    merge_round(std::span(leaves, used), rounds[round % 2], rounds[1 - round % 2], leaves_before[round]);
+  }
+  // The lightest items of the last round are taken, and with each pair the two it was made of. A leaf's code
+  // has a bit for every round in which it is taken.
+  uint32_t taken = 2 * used - 2;
+  for (uint32_t round = limit; round-- > 0;) {
+    const uint32_t taken_leaves = leaves_before[round][taken];
+    for (uint32_t i = 0; i < taken_leaves; ++i) ++lengths[leaves[i].symbol];
+    taken = 2 * (taken - taken_leaves);
   }
 }
 

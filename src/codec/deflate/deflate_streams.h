@@ -24,7 +24,7 @@ struct DeflateStream {
   State state = State::kWaiting;
 };
 
-/// One thread at a time. All memory is part of the object (28 KiB). Input is hostile.
+/// One thread at a time. All memory is part of the object (20 KiB). Input is hostile.
 class DeflateStreams {
  public:
   explicit DeflateStreams(StreamTarget target = StreamTarget::kBest) : kernels_(stream_kernels(target)) {}

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -41,6 +42,9 @@ TEST(CodeLengths, AreCompleteAndWithinTheLimit) {
     ASSERT_EQ(room, 1u << 15);
     limited_code_lengths(counts, 15, free);
     ASSERT_LE(cost_of(counts, free), cost_of(counts, lengths));
+    if (*std::max_element(free.begin(), free.end()) <= limit) {
+      ASSERT_EQ(cost_of(counts, free), cost_of(counts, lengths));
+    }
   }
 }
 
@@ -129,7 +133,7 @@ TEST(DeflateWriter, IsAboutAsSmallAsZlib) {
       const auto symbols = skewed_bytes(32768, alphabet, skew, random);
       std::vector<std::byte> coded(2 * symbols.size());
       const auto size = static_cast<double>(writer->write(symbols, coded).value());
-      EXPECT_LT(size, 1.02 * static_cast<double>(zlib_stream(symbols, 1, Z_HUFFMAN_ONLY).size()) + 16);
+      EXPECT_LT(size, 1.01 * static_cast<double>(zlib_stream(symbols, 1, Z_HUFFMAN_ONLY).size()) + 16);
     }
   }
 }

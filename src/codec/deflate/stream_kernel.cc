@@ -111,8 +111,7 @@ void decode_lanes_portable(StreamCursor* lanes, const StreamTables& tables, size
   decode_lanes<kCount>(lanes, tables, passes);
 }
 constexpr StreamKernel kPortable[kStreamLanes] = {decode_lanes_portable<1>, decode_lanes_portable<2>,
-                                                  decode_lanes_portable<3>, decode_lanes_portable<4>,
-                                                  decode_lanes_portable<5>, decode_lanes_portable<6>};
+                                                  decode_lanes_portable<3>, decode_lanes_portable<4>};
 
 #ifdef SS_STREAM_KERNEL_BMI2
 template <uint32_t kCount>
@@ -120,8 +119,7 @@ SS_TARGET_BMI2 void decode_lanes_bmi2(StreamCursor* lanes, const StreamTables& t
   decode_lanes<kCount>(lanes, tables, passes);
 }
 constexpr StreamKernel kBmi2[kStreamLanes] = {decode_lanes_bmi2<1>, decode_lanes_bmi2<2>,
-                                              decode_lanes_bmi2<3>, decode_lanes_bmi2<4>,
-                                              decode_lanes_bmi2<5>, decode_lanes_bmi2<6>};
+                                              decode_lanes_bmi2<3>, decode_lanes_bmi2<4>};
 #endif
 
 }  // namespace

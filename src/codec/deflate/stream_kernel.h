@@ -9,7 +9,7 @@
 
 namespace shadowserve {
 
-inline constexpr uint32_t kStreamLanes = 6;
+inline constexpr uint32_t kStreamLanes = 4;
 
 /// Where one stream is. `bits` are those at `in`, less what was taken; the highest one set marks how many.
 struct StreamCursor {
