@@ -34,12 +34,15 @@ std::vector<uint32_t> numbers_between_x(const std::string& text) {
 /// What the file's size would fit, so that a wrong number is found at a glance.
 std::string fitting_shape(uint64_t bytes, const KvShape& shape) {
   const uint64_t token_bytes = uint64_t{shape.geometry.planes()} * shape.geometry.channels() * kElementBytes;
+  if (bytes == 2 * shape.bytes()) {
+    return "it is exactly twice as long: either it has 32-bit elements (write 16-bit ones), or twice the "
+           "tokens";
+  }
   if (bytes >= token_bytes && bytes % token_bytes == 0) {
     return fmt::format(
         "with the same layers and channels it would hold {} tokens: give that number in --shape",
         bytes / token_bytes);
   }
-  if (bytes == 2 * shape.bytes()) return "it is twice as long: write 16-bit elements, not 32-bit ones";
   return "check layers, tokens and channels in --shape";
 }
 

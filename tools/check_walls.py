@@ -112,6 +112,10 @@ class House:
 
     def check_includes(self, name, text):
         room = self.room_of(name)
+        if name.is_relative_to("bench/peers"):
+            for target in INCLUDE.findall(text):
+                if not target.startswith("peers/"):
+                    self.breaks(name, f'includes "{target}": a peer shares no code with what it is compared with')
         if room is None:
             return
         allowed = self.rooms.get(room, set(self.rooms) - WINGS | {room})

@@ -13,7 +13,7 @@
 namespace shadowserve {
 
 /// Every coder of frames that the record format knows; the tables have a row for each.
-inline constexpr CoderId kBenchCoders[] = {CoderId::kNone, CoderId::kDeflate, CoderId::kZstd};
+inline constexpr CoderId kBenchCoders[] = {CoderId::kNone, CoderId::kDeflate, CoderId::kZstd, CoderId::kRans};
 
 /// "deflate": what stands behind the plus in a profile's name.
 std::string coder_name(CoderId coder);

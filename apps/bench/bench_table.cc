@@ -43,7 +43,8 @@ void print_profiles(const BenchReport& report, std::FILE* out) {
              "\n1. Profiles: GB/s of 16-bit values, one core, every decode compared with the scalar oracle's "
              "values.\n"
              "   ratio: values over records with everything counted (header, frame table, scales, seal).\n"
-             "   compress includes sealing, decompress includes checking the record and its seal.\n");
+             "   compress includes sealing, decompress includes checking the record and its seal.\n"
+             "   The steps run one after the other here; the data plane's single pass is in part 3.\n");
   fmt::print(out, "   {:17} {:>7}  {:20} {:>8} {:>8}  {:20} {:>10} {:>10}\n", "profile", "ratio", "encode",
              "quantize", "compress", "decode", "decompress", "dequantize");
   for (const BenchRow* row : report.table(kProfileTable)) {

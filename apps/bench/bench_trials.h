@@ -42,17 +42,21 @@ std::shared_ptr<peers::PeerCoder> own_coder(CoderId coder);
 /// The limit of any coder whose values have to get into memory: copying them, 2 bytes a symbol.
 std::unique_ptr<Trial> symbol_copy_trial(uint64_t symbols, std::shared_ptr<DramRing> ring);
 
-/// Turns an opened record of kv4 into values in `destination`. This is where another way to do it is plugged
+/// Turns opened records of kv4 into values in `destination`. This is where another way to do it is plugged
 /// in.
 class PagePath {
  public:
   virtual ~PagePath() = default;
-  /// False when the record could not be decoded.
-  virtual bool deliver(const RecordView& view, std::span<std::byte> destination) = 0;
+  /// Called once for every part, in order, before any is delivered.
+  virtual void prepare(const RecordView& view) {}
+  /// False when the part could not be decoded.
+  virtual bool deliver(uint32_t part, const RecordView& view, std::span<std::byte> destination) = 0;
 };
-/// Decompress, dequantize into the slot, copy: the steps of the data plane's stages.
+/// As the data plane does it: one pass, values past the caches; Deflate frames several at once.
+std::unique_ptr<PagePath> plane_path();
+/// Decompress, dequantize into a slot, copy: one after the other.
 std::unique_ptr<PagePath> staged_path();
-/// The same with ISA-L's inflate called directly; records must be of Deflate.
+/// The same steps with ISA-L's inflate. It reads streams of its own, made from records that are not coded.
 std::unique_ptr<PagePath> isal_path();
 
 /// A row of "pages": from opened records to values in DRAM.

@@ -1,13 +1,18 @@
 // One coder, ours or somebody else's, on every block of kv4's symbols.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "bench/bench_trials.h"
 #include "bench/decode_check.h"
+#include "chunk/record_frames.h"
+#include "codec/host_inflate_engine.h"
 
 namespace shadowserve {
 namespace {
+
+constexpr size_t kBlocksAtOnce = 12;  // frames that a record of usual shape has
 
 class OwnCoder final : public peers::PeerCoder {
  public:
@@ -24,9 +29,31 @@ class OwnCoder final : public peers::PeerCoder {
     return workspace_.decode(coder, std::as_bytes(coded), std::as_writable_bytes(bytes)).has_value();
   }
 
+  bool decode_all(std::span<const peers::DecodeTask> tasks) override {
+    if (coder_ != CoderId::kDeflate) return PeerCoder::decode_all(tasks);
+    // As the data plane does it: the engine decodes several Deflate frames at once.
+    bool good = true;
+    for (const peers::DecodeTask& task : tasks) {
+      const CoderId coder = task.coded.size() == task.bytes.size() ? CoderId::kNone : coder_;
+      good = engine_
+                 ->submit({static_cast<uint8_t>(coder), std::as_bytes(task.coded),
+                           std::as_writable_bytes(task.bytes), 0})
+                 .has_value() &&
+             good;
+    }
+    InflateDone done[16];
+    for (size_t finished = 0; good && finished < tasks.size();) {
+      const size_t count = engine_->poll(done);
+      for (size_t k = 0; k < count; ++k) good = good && done[k].error == Error::kNone;
+      finished += count;
+    }
+    return good;
+  }
+
  private:
   CoderId coder_;
   CoderWorkspace workspace_;
+  std::unique_ptr<HostInflateEngine> engine_ = std::make_unique<HostInflateEngine>(workspace_);
 };
 
 class CoderTrial final : public Trial {
@@ -38,44 +65,66 @@ class CoderTrial final : public Trial {
     row.name = std::move(name);
     row.note = coder_->note();
     coder_->learn(blocks_->blocks);
-    for (const peers::SymbolBlock& block : blocks_->blocks) {
-      coded_.resize(std::max(coded_.size(), peers::coded_bytes_max(block)));
-      decoded_.resize(std::max(decoded_.size(), block.bytes.size()));
-    }
+    size_t longest = 0;
+    for (const peers::SymbolBlock& block : blocks_->blocks)
+      longest = std::max(longest, coded_bytes_max(block));
+    coded_.assign(kBlocksAtOnce, std::vector<uint8_t>(longest));
+    decoded_.resize(kBlocksAtOnce * longest);
   }
 
   void repeat(bool counted) override {
-    Stopwatch encode, decode;
-    uint64_t coded_bytes = 0;
-    for (const peers::SymbolBlock& block : blocks_->blocks) {
-      encode.start();
-      const size_t size = coder_->encode(block, coded_);
-      encode.stop();
-      if (size == 0) throw WrongDecode(fmt::format("{}: cannot encode a block", row.name));
-      coded_bytes += size;
-      const auto decoded = std::span(decoded_).first(block.bytes.size());
-      std::memset(decoded.data(), 0xff, decoded.size());  // what a decoder leaves out must not look right
-      decode.start();
-      const bool done = coder_->decode(std::span<const uint8_t>(coded_).first(size), block.place, decoded);
-      decode.stop();
-      if (!done) throw WrongDecode(fmt::format("{}: cannot decode a block that it encoded", row.name));
-      expect_same(row.name, fmt::format("the symbols of a block of plane {}", block.place.plane),
-                  std::as_bytes(block.bytes), std::as_bytes(decoded));
+    Laps laps;
+    const std::span<const peers::SymbolBlock> all(blocks_->blocks);
+    for (size_t first = 0; first < all.size(); first += kBlocksAtOnce) {
+      send(all.subspan(first, std::min(kBlocksAtOnce, all.size() - first)), laps);
     }
-    const auto symbols = static_cast<double>(blocks_->symbols), bits = static_cast<double>(coded_bytes) * 8;
+    const auto symbols = static_cast<double>(blocks_->symbols),
+               bits = static_cast<double>(laps.coded_bytes) * 8;
     if (!counted) {
       row.facts = {{"bits_per_symbol", bits / symbols}, {"size_over_ideal", bits / ideal_bits_}};
       return;
     }
-    add_rate("decode_gsym_s", symbols, decode.seconds());
-    add_rate("encode_gsym_s", symbols, encode.seconds());
+    add_rate("decode_gsym_s", symbols, laps.decode.seconds());
+    add_rate("encode_gsym_s", symbols, laps.encode.seconds());
   }
 
  private:
+  struct Laps {
+    Stopwatch encode, decode;
+    uint64_t coded_bytes = 0;
+  };
+
+  /// About a part of blocks there and back; decoded bytes lie one after the other, as in a slot.
+  void send(std::span<const peers::SymbolBlock> blocks, Laps& laps) {
+    std::vector<peers::DecodeTask> tasks;
+    size_t at = 0;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      laps.encode.start();
+      const size_t size = coder_->encode(blocks[i], coded_[i]);
+      laps.encode.stop();
+      if (size == 0) throw WrongDecode(fmt::format("{}: cannot encode a block", row.name));
+      laps.coded_bytes += size;
+      const size_t bytes = blocks[i].bytes.size();
+      tasks.push_back({std::span<const uint8_t>(coded_[i]).first(size), blocks[i].place,
+                       std::span(decoded_).subspan(at, bytes)});
+      at = align_up(at + bytes, kSymbolAlign);
+    }
+    std::memset(decoded_.data(), 0xff, at);  // what a decoder leaves out must not look right
+    laps.decode.start();
+    const bool done = coder_->decode_all(tasks);
+    laps.decode.stop();
+    if (!done) throw WrongDecode(fmt::format("{}: cannot decode a block that it encoded", row.name));
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      expect_same(row.name, fmt::format("the symbols of a block of plane {}", blocks[i].place.plane),
+                  std::as_bytes(blocks[i].bytes), std::as_bytes(tasks[i].bytes));
+    }
+  }
+
   std::shared_ptr<peers::PeerCoder> coder_;
   std::shared_ptr<const SymbolBlocks> blocks_;
   double ideal_bits_;
-  std::vector<uint8_t> coded_, decoded_;
+  std::vector<std::vector<uint8_t>> coded_;
+  std::vector<uint8_t> decoded_;
 };
 
 class SymbolCopyTrial final : public Trial {
@@ -100,7 +149,7 @@ class SymbolCopyTrial final : public Trial {
  private:
   uint64_t symbols_;
   std::shared_ptr<DramRing> ring_;
-  std::vector<std::byte> source_{std::vector<std::byte>(kFrameBytesMax, std::byte{0x5a})};
+  std::vector<std::byte> source_{std::vector<std::byte>(kPartValueBytesMax, std::byte{0x5a})};
 };
 
 }  // namespace

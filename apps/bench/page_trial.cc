@@ -16,41 +16,6 @@ namespace {
 constexpr size_t kCachesBeyond = 4;  // times the last-level cache: nothing of the last round is left in it
 constexpr size_t kCacheUnknown = 64u << 20;
 
-/// Frame by frame through a symbol region, then one copy of the part, as in the data plane.
-class StagedPath : public PagePath {
- public:
-  bool deliver(const RecordView& view, std::span<std::byte> destination) final {
-    for (uint32_t i = 0; i < view.frame_count(); ++i) {
-      const RecordView::Frame& frame = view.frame(i);
-      const auto symbols = std::span(symbols_).first(frame.entry.symbol_bytes);
-      if (!decompress(frame, symbols) || !dequantize_frame(view, i, symbols, values_)) return false;
-    }
-    std::memcpy(destination.data(), values_.data(), destination.size());
-    return true;
-  }
-
- protected:
-  virtual bool decompress(const RecordView::Frame& frame, std::span<std::byte> symbols) {
-    return coder_.decode(static_cast<CoderId>(frame.entry.coder), frame.coded, symbols).has_value();
-  }
-
- private:
-  CoderWorkspace coder_;
-  std::vector<std::byte> symbols_{std::vector<std::byte>(kFrameBytesMax + kRegionSlack)};
-  std::vector<std::byte> values_{std::vector<std::byte>(kPartValueBytesMax + kRegionSlack)};
-};
-
-class IsalPath final : public StagedPath {
-  bool decompress(const RecordView::Frame& frame, std::span<std::byte> symbols) override {
-    // Frames that would not shrink are stored as they are; StagedPath knows how to read those.
-    if (static_cast<CoderId>(frame.entry.coder) != CoderId::kDeflate)
-      return StagedPath::decompress(frame, symbols);
-    const auto* const coded = reinterpret_cast<const uint8_t*>(frame.coded.data());
-    return peers::isal_inflate_block({coded, frame.coded.size()},
-                                     {reinterpret_cast<uint8_t*>(symbols.data()), symbols.size()});
-  }
-};
-
 class PageTrial final : public Trial {
  public:
   PageTrial(std::string name, std::string note, BenchInput& input, const Profile& profile,
@@ -74,6 +39,7 @@ class PageTrial final : public Trial {
       if (!open_record(std::span(records_[part]).first(*size), shape, key, seal, views_[part])) {
         throw WrongDecode(fmt::format("{}: a record made just now cannot be read", row.name));
       }
+      path_->prepare(views_[part]);
     }
   }
 
@@ -83,9 +49,9 @@ class PageTrial final : public Trial {
     bool done = true;
     all.start();
     size_t at = 0;
-    for (const RecordView& view : views_) {
-      const size_t bytes = view.shape().value_bytes();
-      done = path_->deliver(view, destination.subspan(at, bytes)) && done;
+    for (uint32_t part = 0; part < views_.size(); ++part) {
+      const size_t bytes = views_[part].shape().value_bytes();
+      done = path_->deliver(part, views_[part], destination.subspan(at, bytes)) && done;
       at += bytes;
     }
     all.stop();
@@ -147,9 +113,6 @@ std::span<std::byte> DramRing::take(size_t size) {
   at_ = std::min(at_ + (size + 63) / 64 * 64, memory_.size());
   return taken;
 }
-
-std::unique_ptr<PagePath> staged_path() { return std::make_unique<StagedPath>(); }
-std::unique_ptr<PagePath> isal_path() { return std::make_unique<IsalPath>(); }
 
 std::unique_ptr<Trial> page_trial(std::string name, std::string note, BenchInput& input,
                                   const Profile& profile, std::unique_ptr<PagePath> path,

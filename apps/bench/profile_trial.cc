@@ -3,7 +3,7 @@
 
 #include "bench/bench_trials.h"
 #include "bench/decode_check.h"
-#include "codec/codec.h"
+#include "codec/host_inflate_engine.h"
 #include "command.h"
 
 namespace shadowserve {
@@ -73,9 +73,16 @@ class ProfileTrial final : public Trial {
   bool decompress_all() {
     for (uint32_t i = 0; i < view_.frame_count(); ++i) {
       const RecordView::Frame& frame = view_.frame(i);
-      if (!coder_.decode(static_cast<CoderId>(frame.entry.coder), frame.coded, symbols_of(i))) return false;
+      if (!engine_->submit({frame.entry.coder, frame.coded, symbols_of(i), i})) return false;
     }
-    return true;
+    InflateDone done[16];
+    bool good = true;
+    for (size_t finished = 0; finished < view_.frame_count();) {
+      const size_t count = engine_->poll(done);
+      for (size_t k = 0; k < count; ++k) good = good && done[k].error == Error::kNone;
+      finished += count;
+    }
+    return good;
   }
 
   void check(uint32_t part) {
@@ -92,6 +99,7 @@ class ProfileTrial final : public Trial {
   BenchInput& input_;
   Profile profile_;
   CoderWorkspace coder_;
+  std::unique_ptr<HostInflateEngine> engine_ = std::make_unique<HostInflateEngine>(coder_);
   EncodePlan plan_;
   RecordView view_;
   std::vector<std::byte> symbols_{std::vector<std::byte>(kSymbolBytesMax)};

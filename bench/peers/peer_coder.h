@@ -27,6 +27,13 @@ struct SymbolBlock {
   std::span<const uint8_t> bytes;
 };
 
+/// A coded block, and where its bytes go.
+struct DecodeTask {
+  std::span<const uint8_t> coded;
+  BlockPlace place;
+  std::span<uint8_t> bytes;
+};
+
 /// One thread. Input is trusted: this is for measuring, not for a data plane.
 class PeerCoder {
  public:
@@ -40,6 +47,13 @@ class PeerCoder {
   virtual size_t encode(const SymbolBlock& block, std::span<uint8_t> coded) = 0;
   /// False on failure.
   virtual bool decode(std::span<const uint8_t> coded, const BlockPlace& place, std::span<uint8_t> bytes) = 0;
+  /// All blocks of a part, for coders that are faster with several at once.
+  virtual bool decode_all(std::span<const DecodeTask> tasks) {
+    for (const DecodeTask& task : tasks) {
+      if (!decode(task.coded, task.place, task.bytes)) return false;
+    }
+    return true;
+  }
 };
 
 using PeerList = std::vector<std::shared_ptr<PeerCoder>>;

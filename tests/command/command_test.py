@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
-SUBCOMMANDS = ("plane", "doctor", "inspect", "stats")
+SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec")
 
 
 def clean_environment(**more):
@@ -26,7 +26,7 @@ def run(*arguments, **environment):
 
 class Help(unittest.TestCase):
     def test_help_teaches_with_examples(self):
-        for subcommand in ((), *((name,) for name in SUBCOMMANDS)):
+        for subcommand in ((), *(name.split() for name in SUBCOMMANDS)):
             with self.subTest(subcommand):
                 code, out, _ = run(*subcommand, "--help")
                 self.assertEqual(code, 0)
@@ -51,6 +51,8 @@ class Mistakes(unittest.TestCase):
     def test_unknown_flags_and_subcommands(self):
         self.assert_told(["plane", "--stor", "memory:"], 'did you mean "--store"?')
         self.assert_told(["plan"], 'did you mean "plane"?')
+        self.assert_told(["bench", "codecs"], 'did you mean "codec"?')
+        self.assert_told(["bench", "codec", "--shap", "1x2x3x4"], 'did you mean "--shape"?')
 
     def test_unknown_settings_in_environment_and_file(self):
         self.assert_told(["plane"], 'did you mean "store"?', SHADOWSERVE_STOR="memory:")

@@ -51,6 +51,7 @@ class Walls(unittest.TestCase):
             "opening": ("src/wire/x.h", "#pragma once\n", "does not open with"),
             "name": ("src/wire/utils.h", OPENING, "no noun of this house"),
             "twice": ("src/plane/wire.h", OPENING, "file names are unique"),
+            "peer": ("bench/peers/x.cc", OPENING + '#include "wire/wire.h"\n', "a peer shares no code"),
             "environment": ("src/wire/x.cc", OPENING + 'auto x = std::getenv("X");\n', "reads the environment"),
             "second header": ("include/shadowserve/more.h", "/* A file that says what it is. */\n", "is for others"),
         }
