@@ -9,7 +9,7 @@
 namespace shadowserve {
 namespace {
 
-constexpr int kWidth = 900, kNameWidth = 250, kBarsWidth = 430, kTop = 84, kRow = 24;
+constexpr int kWidth = 960, kNameWidth = 250, kBarsWidth = 430, kTop = 84, kRow = 24;
 
 std::string escaped(const std::string& text) {
   std::string made;
