@@ -27,6 +27,7 @@ Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::stri
       options.user = address->user;
       options.password = address->password;
       options.database = address->database;
+      options.rate_bits_per_s = address->rate_bits_per_s;
       return open_redis_store(options, message);
     }
   }

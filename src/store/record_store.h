@@ -59,7 +59,8 @@ class RecordStore {
 };
 
 /// Opens one client of the store at `url`:
-///   rocksdb:/path?limit=20GB&evict=lru|fifo      redis://[user:pass@]host:port[/db]      memory:?limit=1GB
+///   rocksdb:/path?limit=20GB&evict=lru|fifo      redis://[user:pass@]host:port[/db]?rate=10gbit
+///   memory:?limit=1GB
 /// A backend (the database itself) is opened once and shared by its clients: make one StoreBackend per
 /// process and a client per stage, so that lookups never wait behind bulk data.
 class StoreBackend {

@@ -22,7 +22,7 @@ constexpr size_t kPartsMax = 128;
 RedisClient::RedisClient(std::shared_ptr<const RedisTarget> target, const Clock& clock, uint32_t depth)
     : clock_(clock),
       target_(target),
-      dial_(std::move(target), wake_, reader_),
+      dial_(std::move(target), wake_, reader_, clock),
       // Operations that ended at their deadline keep their place until the server's answer has been dropped.
       operations_(size_t{depth} * 2),
       done_(depth),
@@ -299,7 +299,8 @@ size_t RedisClient::poll(std::span<StoreDone> out) {
     out[written++] = done_[done_first_ % depth_];
   }
   const bool more = done_first_ != done_last_ || unread_;
-  wake_.set_timer(now_ns, more ? now_ns : std::min(check_ns_, dial_.next_ns()));
+  const uint64_t held_until_ns = dial_.hold_input();
+  wake_.set_timer(now_ns, more ? now_ns : std::min({check_ns_, dial_.next_ns(), held_until_ns}));
   return written;
 }
 

@@ -27,10 +27,14 @@ bool LogGate::pass(uint64_t now_ns, uint64_t& suppressed) {
   return true;
 }
 
-RedisDial::RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake, RespReader& reader)
+RedisDial::RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake, RespReader& reader,
+                     const Clock& clock)
     : target_(std::move(target)), wake_(wake), reader_(reader) {
   const auto& make = target_->options.make_stream;
   stream_ = make ? make() : std::make_unique<TcpStream>();
+  if (target_->bucket) {
+    stream_ = std::make_unique<ThrottledStream>(std::move(stream_), target_->bucket, clock);
+  }
 }
 
 void RedisDial::drop(uint64_t now_ns, const char* reason, std::string_view detail) {
@@ -42,7 +46,7 @@ void RedisDial::drop(uint64_t now_ns, const char* reason, std::string_view detai
   }
   stream_->close();
   reader_.reset();
-  output_wanted_ = false;
+  output_wanted_ = input_held_ = false;
   if (state_ == State::kUp) {  // it was good: the same address again, soon
     error_ = Error::kStoreDown;
     backoff_ns_ = kBackoffNsMin;
@@ -58,10 +62,17 @@ void RedisDial::drop(uint64_t now_ns, const char* reason, std::string_view detai
   next_ns_ = now_ns + backoff_ns_;
 }
 
-void RedisDial::want_output(bool wanted) {
-  if (wanted == output_wanted_ || stream_->fd() < 0) return;
-  output_wanted_ = wanted;
-  wake_.change(stream_->fd(), wanted);
+void RedisDial::watch_for(bool input, bool output) {
+  if ((input != input_held_ && output == output_wanted_) || stream_->fd() < 0) return;
+  input_held_ = !input;
+  output_wanted_ = output;
+  wake_.change(stream_->fd(), input, output);
+}
+
+uint64_t RedisDial::hold_input() {
+  const uint64_t until_ns = stream_->input_held_until_ns();
+  watch_for(until_ns == 0, output_wanted_);
+  return until_ns == 0 ? StoreWake::kNever : until_ns;
 }
 
 void RedisDial::connect(uint64_t now_ns) {

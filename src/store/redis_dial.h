@@ -10,7 +10,7 @@
 #include "store/store_wake.h"
 #include "wire/resp.h"
 #include "world/clock.h"
-#include "world/stream.h"
+#include "world/stream_throttled.h"
 
 namespace shadowserve {
 
@@ -20,7 +20,8 @@ struct RedisTarget {
   std::vector<StreamAddress> addresses;
   std::string greeting;  ///< AUTH, SELECT, PING as far as needed
   uint32_t greeting_replies = 0;
-  std::string name;  ///< redis://host:port/db, without the login
+  std::string name;                    ///< redis://host:port/db, without the login
+  std::shared_ptr<RateBucket> bucket;  ///< of all connections together; null: no limit
 };
 
 /// Lets one line through every few seconds, and counts the others.
@@ -36,7 +37,8 @@ class LogGate {
 
 class RedisDial {
  public:
-  RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake, RespReader& reader);
+  RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake, RespReader& reader,
+            const Clock& clock);
 
   /// Moves towards a connection that has answered the greeting.
   void step(uint64_t now_ns);
@@ -52,13 +54,17 @@ class RedisDial {
   uint64_t next_ns() const { return state_ == State::kUp ? StoreWake::kNever : next_ns_; }
   Stream& stream() { return *stream_; }
   /// While up: whether epoll should report that output is possible.
-  void want_output(bool wanted);
+  void want_output(bool wanted) { watch_for(!input_held_, wanted); }
+  /// After reading: epoll is told whether the stream holds input back. Until when: call step() and read again
+  /// then (kNever: it does not).
+  uint64_t hold_input();
   const std::string& name() const { return target_->name; }
 
  private:
   enum class State : uint8_t { kDown, kConnecting, kGreeting, kUp };
   void connect(uint64_t now_ns);
   void greet(uint64_t now_ns);
+  void watch_for(bool input, bool output);
 
   std::shared_ptr<const RedisTarget> target_;
   StoreWake& wake_;
@@ -69,6 +75,7 @@ class RedisDial {
   Error error_ = Error::kStoreDown;
   bool first_attempt_ = true;
   bool output_wanted_ = false;
+  bool input_held_ = false;
   bool told_down_ = false;  // a log line says that there is no connection
   uint64_t next_ns_ = 0;    // kDown: of the next attempt; kConnecting, kGreeting: its deadline
   uint64_t backoff_ns_ = 0;

@@ -8,6 +8,7 @@
 
 #include "store/redis_client.h"
 #include "store/redis_dial.h"
+#include "store/store_url.h"
 
 namespace shadowserve {
 namespace {
@@ -28,7 +29,10 @@ class RedisBackend final : public StoreBackend {
     return std::make_unique<RedisClient>(target_, clock, depth);
   }
   Usage usage() const override { return {}; }
-  std::string describe() const override { return target_->name; }
+  std::string describe() const override {
+    const uint64_t rate = target_->options.rate_bits_per_s;
+    return rate == 0 ? target_->name : fmt::format("{}?rate={}", target_->name, format_bit_rate(rate));
+  }
 
  private:
   std::shared_ptr<const RedisTarget> target_;
@@ -43,6 +47,7 @@ Result<std::unique_ptr<StoreBackend>> open_redis_store(const RedisOptions& optio
   }
   auto target = std::make_shared<RedisTarget>();
   target->options = options;
+  if (options.rate_bits_per_s != 0) target->bucket = std::make_shared<RateBucket>(options.rate_bits_per_s);
   auto addresses = resolve_stream(options.host, options.port, message);
   if (!addresses) return fail(addresses.error());
   target->addresses = std::move(*addresses);

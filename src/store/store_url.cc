@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <vector>
 
 namespace shadowserve {
@@ -56,6 +57,18 @@ bool parse_number(std::string_view text, Number& out) {
   return code == std::errc() && end == text.data() + text.size();
 }
 
+constexpr std::array<std::string_view, 2> kRateUnits = {"gbit", "mbit"};
+
+/// What parse_bit_rate() refused: a unit that looks like a known one, or anything else.
+std::string wrong_rate(std::string_view value) {
+  const std::string_view unit = value.substr(std::min(value.size(), value.find_first_not_of("0123456789.")));
+  const std::string_view near = unit.empty() ? unit : nearest_name(unit, kRateUnits);
+  if (!near.empty() && lowered(unit) != near) {
+    return fmt::format("rate={} has unknown unit \"{}\"; did you mean \"{}\"?", value, unit, near);
+  }
+  return fmt::format("rate={} is no rate from 1mbit to 10000gbit; write for example rate=10gbit", value);
+}
+
 Result<void> parse_parameters(std::string_view query, std::span<const std::string_view> known, StoreUrl& out,
                               std::string& message) {
   while (!query.empty()) {
@@ -65,10 +78,6 @@ Result<void> parse_parameters(std::string_view query, std::span<const std::strin
     const std::string_view name = item.substr(0, item.find('='));
     const std::string_view value = name.size() < item.size() ? item.substr(name.size() + 1) : "";
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      if (known.empty()) {
-        return wrong(message,
-                     fmt::format("the store address has parameter \"{}\", but this kind takes none", name));
-      }
       return wrong(message, fmt::format("the store address has unknown parameter \"{}\"; {}", name,
                                         suggestion(name, known)));
     }
@@ -78,6 +87,10 @@ Result<void> parse_parameters(std::string_view query, std::span<const std::strin
         return wrong(message, fmt::format("limit={} is no size; write for example limit=20GB", value));
       }
       out.limit_bytes = *bytes;
+    } else if (name == "rate") {
+      const Result<uint64_t> rate = parse_bit_rate(value);
+      if (!rate) return wrong(message, wrong_rate(value));
+      out.rate_bits_per_s = *rate;
     } else {
       static constexpr std::array<std::string_view, 2> kPolicies = {"lru", "fifo"};
       if (value != "lru" && value != "fifo") {
@@ -165,7 +178,8 @@ Result<StoreUrl> parse_store_url(std::string_view url, std::string& message) {
   } else if (scheme == "redis") {
     out.scheme = StoreUrl::Scheme::kRedis;
     if (!rest.starts_with("//")) return wrong(message, "a Redis store is written redis://host:6379");
-    ok = parse_parameters(query, {}, out, message);
+    static constexpr std::array<std::string_view, 1> kKnown = {"rate"};
+    ok = parse_parameters(query, kKnown, out, message);
     if (ok) ok = parse_authority(rest.substr(2), out, message);
   } else if (scheme == "rediss") {
     return wrong(message,
@@ -195,6 +209,23 @@ Result<uint64_t> parse_byte_size(std::string_view text) {
   }
   if (number == 0 || number > UINT64_MAX / factor) return fail(Error::kConfig);
   return number * factor;
+}
+
+Result<uint64_t> parse_bit_rate(std::string_view text) {
+  constexpr double kMost = 1e13, kLeast = 1e6;
+  const size_t digits = std::min(text.size(), text.find_first_not_of("0123456789."));
+  double number = 0;
+  if (!parse_number(text.substr(0, digits), number)) return fail(Error::kConfig);
+  const std::string unit = lowered(text.substr(digits));
+  if (std::find(kRateUnits.begin(), kRateUnits.end(), unit) == kRateUnits.end()) return fail(Error::kConfig);
+  number *= unit == "gbit" ? 1e9 : 1e6;
+  if (number < kLeast || number > kMost) return fail(Error::kConfig);
+  return static_cast<uint64_t>(std::llround(number));
+}
+
+std::string format_bit_rate(uint64_t bits_per_s) {
+  const bool large = bits_per_s >= 1'000'000'000;
+  return fmt::format("{}{}bit", static_cast<double>(bits_per_s) / (large ? 1e9 : 1e6), large ? 'g' : 'm');
 }
 
 std::string format_byte_size(uint64_t bytes) {

@@ -21,6 +21,7 @@ struct StoreUrl {
   uint32_t database = 0;
   uint64_t limit_bytes = 0;  ///< 0 = not given
   bool evict_fifo = false;
+  uint64_t rate_bits_per_s = 0;  ///< redis: 0 = no limit
 };
 
 /// kConfig with a sentence in `message` when the address is wrong. Does no I/O.
@@ -28,6 +29,11 @@ Result<StoreUrl> parse_store_url(std::string_view url, std::string& message);
 
 /// "4096", "512MB" (powers of 1000), "512MiB" (powers of 1024), case ignored. kConfig otherwise or when zero.
 Result<uint64_t> parse_byte_size(std::string_view text);
+/// "10gbit", "2.5gbit", "200mbit", case ignored: bits a second. kConfig otherwise, or outside of 1mbit to
+/// 10000gbit.
+Result<uint64_t> parse_bit_rate(std::string_view text);
+/// The way back, as short as it can be.
+std::string format_bit_rate(uint64_t bits_per_s);
 /// "10.7 GB": for people.
 std::string format_byte_size(uint64_t bytes);
 

@@ -48,6 +48,16 @@ TEST(StoreUrl, UnderstandsRedis) {
   EXPECT_EQ(parsed("redis://[::1]:6380").port, 6380);
 }
 
+TEST(StoreUrl, UnderstandsRates) {
+  EXPECT_EQ(parsed("redis://h?rate=10gbit").rate_bits_per_s, 10'000'000'000u);
+  EXPECT_EQ(parsed("redis://h:1/2?rate=2.5Gbit").rate_bits_per_s, 2'500'000'000u);
+  EXPECT_EQ(parsed("redis://h?rate=200mbit").rate_bits_per_s, 200'000'000u);
+  EXPECT_EQ(parsed("redis://h").rate_bits_per_s, 0u);
+  EXPECT_EQ(format_bit_rate(10'000'000'000), "10gbit");
+  EXPECT_EQ(format_bit_rate(2'500'000'000), "2.5gbit");
+  EXPECT_EQ(format_bit_rate(200'000'000), "200mbit");
+}
+
 TEST(StoreUrl, UnderstandsMemory) {
   EXPECT_EQ(parsed("memory:").scheme, StoreUrl::Scheme::kMemory);
   EXPECT_EQ(parsed("memory:?limit=1GiB").limit_bytes, 1u << 30);
@@ -58,6 +68,10 @@ TEST(StoreUrl, SuggestsTheNearestName) {
   EXPECT_NE(refused("reddis://h").find("\"redis\"?"), std::string::npos);
   EXPECT_NE(refused("rocksdb:/x?limt=3GB").find("\"limit\"?"), std::string::npos);
   EXPECT_NE(refused("rocksdb:/x?evict=filo").find("\"fifo\"?"), std::string::npos);
+  EXPECT_NE(refused("redis://h?rat=3gbit").find("\"rate\"?"), std::string::npos);
+  EXPECT_NE(refused("redis://h?rate=3gbits").find("\"gbit\"?"), std::string::npos);
+  EXPECT_NE(refused("redis://h?rate=3mb").find("\"mbit\"?"), std::string::npos);
+  EXPECT_NE(refused("redis://h?rate=3").find("rate=10gbit"), std::string::npos);
   EXPECT_NE(refused("s3://bucket").find("rocksdb, redis, memory"), std::string::npos);
   EXPECT_NE(refused("rediss://h").find("TLS"), std::string::npos);
 }
@@ -77,6 +91,15 @@ TEST(StoreUrl, RefusesWhatItDoesNotUnderstand) {
                           "redis://:a%2@h",
                           "redis://:a%zz@h",
                           "redis://h?limit=1GB",
+                          "redis://h?rate=",
+                          "redis://h?rate=gbit",
+                          "redis://h?rate=-1gbit",
+                          "redis://h?rate=0gbit",
+                          "redis://h?rate=0.1mbit",
+                          "redis://h?rate=20000gbit",
+                          "redis://h?rate=1.2.3gbit",
+                          "redis://h?rate=nan",
+                          "memory:?rate=1gbit",
                           "redis://[::1",
                           "redis://[::1]x",
                           "memory:/x",

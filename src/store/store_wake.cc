@@ -10,9 +10,10 @@
 namespace shadowserve {
 namespace {
 
-void control(int epoll_fd, int operation, int fd, bool output) {
+void control(int epoll_fd, int operation, int fd, bool input, bool output) {
   epoll_event event{};
-  event.events = EPOLLIN | (output ? static_cast<uint32_t>(EPOLLOUT) : 0u);
+  event.events =
+      (input ? static_cast<uint32_t>(EPOLLIN) : 0u) | (output ? static_cast<uint32_t>(EPOLLOUT) : 0u);
   event.data.fd = fd;
   SS_CHECK(epoll_ctl(epoll_fd, operation, fd, &event) == 0, "the descriptor is open and watched once");
 }
@@ -31,8 +32,10 @@ StoreWake::~StoreWake() {
   close(epoll_fd_);
 }
 
-void StoreWake::watch(int fd, bool output) { control(epoll_fd_, EPOLL_CTL_ADD, fd, output); }
-void StoreWake::change(int fd, bool output) { control(epoll_fd_, EPOLL_CTL_MOD, fd, output); }
+void StoreWake::watch(int fd, bool output) { control(epoll_fd_, EPOLL_CTL_ADD, fd, true, output); }
+void StoreWake::change(int fd, bool input, bool output) {
+  control(epoll_fd_, EPOLL_CTL_MOD, fd, input, output);
+}
 
 void StoreWake::program(uint64_t from_now_ns) {
   itimerspec when{};

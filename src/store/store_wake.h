@@ -19,7 +19,7 @@ class StoreWake {
   int fd() const { return epoll_fd_; }
   /// Watches a descriptor for input (and output). Closing it ends that.
   void watch(int fd, bool output);
-  void change(int fd, bool output);
+  void change(int fd, bool input, bool output);
   /// Readable at once, until set_timer() says otherwise.
   void wake_now();
   /// Readable from `at_ns` on (kNever: not before something happens). The timer is only set again when it has

@@ -49,6 +49,9 @@ class Stream {
   /// True when bytes were received below this interface that epoll no longer reports (TLS): read before
   /// sleep.
   virtual bool has_input() const = 0;
+  /// Not 0: the stream takes no input before this time, whatever epoll says (a limit on its rate). Watch for
+  /// output only meanwhile, or epoll never lets its caller sleep, and read again then.
+  virtual uint64_t input_held_until_ns() const { return 0; }
   virtual void close() = 0;
   /// errno of the last failure; 0 = the peer closed.
   virtual int why() const = 0;
