@@ -41,6 +41,7 @@ Command add_plane_command(CLI::App& root);
 Command add_doctor_command(CLI::App& root);
 Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
+Command add_plan_command(CLI::App& root);
 /// `codec` alone only explains itself; what it can do are subcommands of its own, likewise `bench`.
 Command add_codec_command(CLI::App& root);
 Command add_roundtrip_command(CLI::App& codec);

@@ -18,6 +18,7 @@ Examples:
   shadowserve plane --store rocksdb:/var/lib/kv --cores 1
   shadowserve stats                                     watch it work
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
+  shadowserve plan --link 20gbit --cores 2 --model DIR  which profile here, and why?
   shadowserve bench codec                               how fast are the codec and its peers here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
@@ -52,6 +53,7 @@ int run_command(int argument_count, char** arguments) {
                                add_doctor_command(root),
                                add_inspect_command(root),
                                add_stats_command(root),
+                               add_plan_command(root),
                                codec,
                                add_roundtrip_command(*codec.app),
                                bench,

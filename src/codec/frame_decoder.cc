@@ -63,6 +63,11 @@ Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::s
       return reader.finish();
     }
   }
+  if (static_cast<CoderId>(entry.coder) == CoderId::kNone) {
+    if (piece.coded.size() != entry.symbol_bytes) return fail(Error::kRecordMalformed);
+    dequantize_frame_simd(shape, reinterpret_cast<const uint8_t*>(piece.coded.data()), scales, to, stream);
+    return {};
+  }
   const auto all = std::as_writable_bytes(std::span(state_->symbols)).first(entry.symbol_bytes);
   if (auto done = workspace_.decode(static_cast<CoderId>(entry.coder), piece.coded, all); !done) return done;
   dequantize_frame_simd(shape, symbols, scales, to, stream);
