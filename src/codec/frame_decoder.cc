@@ -53,6 +53,7 @@ Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::s
   if (rows_at_once > 0) {
     RansReader& reader = state_->rans;
     if (auto opened = reader.open(piece.coded, entry.symbol_bytes); !opened) return opened;
+    if (reader.read_rows(shape, scales, to, state_->cache, stream)) return reader.finish();
     if (reader.divides(rows_at_once * shape.channels)) {
       state_->cache.scales = nullptr;
       for (size_t row = 0; row < shape.tokens; row += rows_at_once) {

@@ -160,6 +160,16 @@ void RansReader::next(uint8_t* symbols, size_t count) {
   }
 }
 
+bool RansReader::read_rows(const FrameShape& shape, const uint8_t* scales, uint8_t* values, ScaleCache& cache,
+                           bool stream) {
+  if (segment_count_ != 1) return false;
+  SS_CHECK(segment_left_ == size_t{shape.tokens} * shape.channels,
+           "nothing was read, and the frame is this shape's");
+  if (!rans_rows_simd(shape, lookup_, reading_, scales, values, cache, stream)) return false;
+  segment_left_ = 0;
+  return true;
+}
+
 Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols) {
   if (auto opened = open(coded, symbols.size()); !opened) return opened;
   next(reinterpret_cast<uint8_t*>(symbols.data()), symbols.size());

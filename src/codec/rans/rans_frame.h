@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "codec/rans/rans_kernel.h"
+#include "codec/rans/rans_rows.h"
 #include "contract/result.h"
 
 namespace shadowserve {
@@ -42,6 +42,10 @@ class RansReader {
   void next(uint8_t* symbols, size_t count);
   /// True when `count` symbols at a time, the last time fewer, can be asked for.
   bool divides(size_t count) const { return segment_count_ == 1 && count % kRansLanes == 0; }
+  /// All of it as rows of values, where there is a kernel for that: see rans_rows.h. REQUIRES open() just
+  /// succeeded.
+  bool read_rows(const FrameShape& shape, const uint8_t* scales, uint8_t* values, ScaleCache& cache,
+                 bool stream);
   /// open(), next() and finish() in one.
   Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols);
   /// Errors: kRecordMalformed when the frame ended too early or too late, or in other states than it began
