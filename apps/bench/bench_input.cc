@@ -29,6 +29,17 @@ void expected_part(const Profile& profile, const PartShape& shape, std::span<con
 
 }  // namespace
 
+std::unique_ptr<BenchInput> load_bench_input(const std::string& path, const std::string& shape,
+                                             const std::string& dtype, uint32_t chunk_tokens) {
+  KvShape parsed = parse_kv_shape(shape, dtype, chunk_tokens);
+  if (parsed.tokens < chunk_tokens) parsed = parse_kv_shape(shape, dtype, parsed.tokens);  // tests only
+  const std::vector<std::byte> dump = path.empty() ? made_up_kv(parsed) : read_kv_dump(path, parsed);
+  std::vector<std::byte> chunks = cut_into_chunks(dump, parsed);
+  parsed.tokens -= parsed.tokens % parsed.geometry.chunk_tokens;
+  chunks.resize(parsed.bytes());
+  return std::make_unique<BenchInput>(parsed, std::move(chunks));
+}
+
 std::string coder_name(CoderId coder) {
   const std::string name(Profile{ProfileId::kKv4, coder}.name());
   return name.substr(name.find('+') + 1);

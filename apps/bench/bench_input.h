@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,15 @@ class BenchInput {
   std::vector<std::byte> chunks_;
   std::map<ProfileId, std::vector<std::byte>> expected_;
 };
+
+/// The file's values, or made-up ones when `path` is empty, cut to whole chunks. A shape of less than a chunk
+/// is one short chunk. Throws StartError.
+std::unique_ptr<BenchInput> load_bench_input(const std::string& path, const std::string& shape,
+                                             const std::string& dtype, uint32_t chunk_tokens);
+
+/// The profiles of these names; every base name, as it is and with each coder, when there are none. Throws
+/// StartError.
+std::vector<Profile> chosen_profiles(const std::vector<std::string>& names);
 
 /// Deterministic values with what makes quantization hard: channels of very different width, a few outliers
 /// among them, shifted channels, and tokens that resemble their predecessors. Not a model's: ratios of it

@@ -1,9 +1,13 @@
 // The bench for programs: every rate of every repetition's spread, and the few ratios that stand for all.
+#include <fmt/format.h>
+
+#include <fstream>
+
 #include "bench/bench_report.h"
 #include "bench/bench_trials.h"
+#include "command.h"
 
 namespace shadowserve {
-namespace {
 
 nlohmann::ordered_json row_json(const BenchRow& row) {
   nlohmann::ordered_json made{{"table", row.table}, {"name", row.name}};
@@ -15,6 +19,23 @@ nlohmann::ordered_json row_json(const BenchRow& row) {
   }
   return made;
 }
+
+nlohmann::ordered_json machine_json(const BenchMachine& machine) {
+  return {{"cpu", machine.cpu},
+          {"simd", machine.simd},
+          {"cores", machine.cores},
+          {"core", machine.core},
+          {"last_level_cache_bytes", machine.last_level_cache_bytes}};
+}
+
+void write_text(const std::string& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text;
+  out.flush();
+  if (!out) throw StartError(fmt::format("cannot write {}: is there room, and may you write there?", path));
+}
+
+namespace {
 
 nlohmann::ordered_json ratios_json(const BenchReport& report) {
   const Measure& ours = report.default_pages().measure("gb_s");
@@ -31,15 +52,10 @@ nlohmann::ordered_json ratios_json(const BenchReport& report) {
 }  // namespace
 
 nlohmann::ordered_json bench_json(const BenchReport& report) {
-  const BenchMachine& machine = report.machine;
   nlohmann::ordered_json made;
   made["bench"] = "codec";
   made["commit"] = report.commit;
-  made["machine"] = {{"cpu", machine.cpu},
-                     {"simd", machine.simd},
-                     {"cores", machine.cores},
-                     {"core", machine.core},
-                     {"last_level_cache_bytes", machine.last_level_cache_bytes}};
+  made["machine"] = machine_json(report.machine);
   made["input"] = {{"name", report.input},
                    {"made_up", report.made_up},
                    {"shape", report.shape},

@@ -24,15 +24,29 @@ std::string cpu_model() {
 
 }  // namespace
 
-BenchMachine pin_and_describe(int core) {
+std::vector<int> allowed_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof allowed, &allowed);
-  if (core < 0) {
-    for (int i = 0; i < CPU_SETSIZE; ++i) {
-      if (CPU_ISSET(static_cast<unsigned>(i), &allowed)) core = i;
-    }
+  std::vector<int> cores;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(static_cast<unsigned>(i), &allowed)) cores.push_back(i);
   }
+  return cores;
+}
+
+BenchMachine describe_machine() {
+  // Lower bits are better targets; those that this build has are chosen from.
+  const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
+  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return {cpu_model(), hwy::TargetName(usable & -usable), static_cast<int>(allowed_cores().size()), -1,
+          cache > 0 ? static_cast<size_t>(cache) : 0};
+}
+
+BenchMachine pin_and_describe(int core) {
+  BenchMachine machine = describe_machine();
+  if (core < 0) core = allowed_cores().back();
+  machine.core = core;
   cpu_set_t one;
   CPU_ZERO(&one);
   if (core < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(core), &one);
@@ -40,11 +54,7 @@ BenchMachine pin_and_describe(int core) {
     throw StartError(
         fmt::format("cannot run on core {}: choose one that this process may use (taskset -pc $$)", core));
   }
-  // Lower bits are better targets; those that this build has are chosen from.
-  const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
-  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  return {cpu_model(), hwy::TargetName(usable & -usable), CPU_COUNT(&allowed), core,
-          cache > 0 ? static_cast<size_t>(cache) : 0};
+  return machine;
 }
 
 }  // namespace shadowserve

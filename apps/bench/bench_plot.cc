@@ -5,35 +5,12 @@
 
 #include "bench/bench_report.h"
 #include "bench/bench_trials.h"
+#include "bench/svg_text.h"
 
 namespace shadowserve {
 namespace {
 
 constexpr int kWidth = 960, kNameWidth = 250, kBarsWidth = 430, kTop = 84, kRow = 24;
-
-std::string escaped(const std::string& text) {
-  std::string made;
-  for (const char letter : text) {
-    switch (letter) {
-      case '<':
-        made += "&lt;";
-        break;
-      case '>':
-        made += "&gt;";
-        break;
-      case '&':
-        made += "&amp;";
-        break;
-      default:
-        made += letter;
-    }
-  }
-  return made;
-}
-
-std::string text_at(double x, double y, const std::string& style, const std::string& text) {
-  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, style, escaped(text));
-}
 
 const char* bar_colour(const BenchRow& row) {
   if (row.name == kMemcpyName) return "#b8b8b8";

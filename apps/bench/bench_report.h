@@ -18,8 +18,18 @@ struct BenchMachine {
   size_t last_level_cache_bytes = 0;
 };
 
+/// Without pinning anything; `core` is -1.
+BenchMachine describe_machine();
+/// Cores that this process may use.
+std::vector<int> allowed_cores();
 /// Pins the calling thread to `core`, or to the last one it may use when that is negative. Throws StartError.
 BenchMachine pin_and_describe(int core);
+
+nlohmann::ordered_json machine_json(const BenchMachine& machine);
+/// Name, note, facts, and the middle and spread of every measure.
+nlohmann::ordered_json row_json(const BenchRow& row);
+/// Throws StartError.
+void write_text(const std::string& path, const std::string& text);
 
 struct BenchReport {
   BenchMachine machine;

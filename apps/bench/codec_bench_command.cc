@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "bench/bench_report.h"
 #include "bench/bench_trials.h"
 #include "build_commit.h"
+#include "codec/rans/rans_frame.h"
 #include "command.h"
 
 namespace shadowserve {
@@ -35,49 +35,6 @@ struct BenchOptions {
   uint32_t chunk_tokens = kChunkTokensDefault;
   int repetitions = 7, core = -1;
 };
-
-/// Every base name, as it is and with each coder.
-std::vector<Profile> all_profiles() {
-  std::vector<Profile> all;
-  for (const std::string_view name : profile_names()) {
-    const Profile base = *profile_from_name(name);
-    all.push_back(base);
-    for (const CoderId coder : kBenchCoders) {
-      const Profile forced{base.id, coder};
-      if (!forced.name().empty()) all.push_back(forced);  // not every coder suits every quantizer
-    }
-  }
-  return all;
-}
-
-std::vector<Profile> chosen_profiles(const std::vector<std::string>& names) {
-  if (names.empty()) return all_profiles();
-  std::vector<Profile> chosen;
-  for (const std::string& name : names) {
-    const auto profile = profile_from_name(name);
-    if (!profile) {
-      std::vector<std::string_view> known;
-      for (const Profile& one : all_profiles()) known.push_back(one.name());
-      throw StartError(
-          fmt::format("--profiles {} is no profile: choose from {}", name, fmt::join(known, ", ")));
-    }
-    chosen.push_back(*profile);
-  }
-  return chosen;
-}
-
-/// The file's values or made-up ones, cut to whole chunks.
-std::unique_ptr<BenchInput> make_input(const BenchOptions& options) {
-  KvShape shape = parse_kv_shape(options.shape, options.dtype, options.chunk_tokens);
-  // A shape of less than a chunk is one short chunk; only tests are so small.
-  if (shape.tokens < options.chunk_tokens) shape = parse_kv_shape(options.shape, options.dtype, shape.tokens);
-  const std::vector<std::byte> dump =
-      options.input.empty() ? made_up_kv(shape) : read_kv_dump(options.input, shape);
-  std::vector<std::byte> chunks = cut_into_chunks(dump, shape);
-  shape.tokens -= shape.tokens % shape.geometry.chunk_tokens;
-  chunks.resize(shape.bytes());
-  return std::make_unique<BenchInput>(shape, std::move(chunks));
-}
 
 /// Coders that kv4 really uses when it is told to: planes of tiny models are not for every one.
 std::vector<CoderId> kv4_coders(const KvGeometry& geometry) {
@@ -130,7 +87,8 @@ void add_pages(BenchInput& input, CoderId own_choice, const std::shared_ptr<Dram
 
 BenchReport run_trials(const BenchOptions& options) {
   const std::vector<Profile> profiles = chosen_profiles(options.profiles);
-  const std::unique_ptr<BenchInput> input = make_input(options);
+  const std::unique_ptr<BenchInput> input =
+      load_bench_input(options.input, options.shape, options.dtype, options.chunk_tokens);
   const CoderId own_choice = Profile{}.recipe(input->geometry(), 0).coder;
   BenchReport report;
   report.machine = pin_and_describe(options.core);
@@ -149,16 +107,12 @@ BenchReport run_trials(const BenchOptions& options) {
   for (const Profile& profile : profiles) trials.push_back(profile_trial(*input, profile));
   report.ideal_bits_per_symbol = add_coders(*input, ring, trials);
   add_pages(*input, own_choice, ring, trials);
+  for (const double bits : {1.0, 2.0, 3.0, 4.0}) {
+    for (const uint32_t classes : {1u, kRansSegmentsMax}) trials.push_back(alphabet_trial(bits, classes));
+  }
   run_rounds(trials, options.repetitions);
   for (const auto& trial : trials) report.rows.push_back(trial->row);
   return report;
-}
-
-void write_text(const std::string& path, const std::string& text) {
-  std::ofstream out(path);
-  out << text;
-  out.flush();
-  if (!out) throw StartError(fmt::format("cannot write {}: is there room, and may you write there?", path));
 }
 
 int run_bench(const BenchOptions& options) {
