@@ -1,4 +1,4 @@
-// The three kinds of rows that `shadowserve bench codec` prints, as trials.
+// The four kinds of rows that `shadowserve bench codec` prints, as trials.
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@ namespace shadowserve {
 inline constexpr const char* kProfileTable = "profiles";
 inline constexpr const char* kCoderTable = "coders";
 inline constexpr const char* kPageTable = "pages";
+inline constexpr const char* kAlphabetTable = "alphabets";
 inline constexpr const char* kIsalPathName = "ISA-L inflate + dequantize + copy";
 inline constexpr const char* kMemcpyName = "memcpy";
 
@@ -41,6 +42,10 @@ std::unique_ptr<Trial> coder_trial(std::string name, std::shared_ptr<peers::Peer
 std::shared_ptr<peers::PeerCoder> own_coder(CoderId coder);
 /// The limit of any coder whose values have to get into memory: copying them, 2 bytes a symbol.
 std::unique_ptr<Trial> symbol_copy_trial(uint64_t symbols, std::shared_ptr<DramRing> ring);
+
+/// A row of "alphabets": our coder on normally distributed symbols of about `bits` bits, two in a thousand of
+/// them wide, with tables for 1 or 16 classes.
+std::unique_ptr<Trial> alphabet_trial(double bits, uint32_t classes);
 
 /// Turns opened records of kv4 into values in `destination`. This is where another way to do it is plugged
 /// in.

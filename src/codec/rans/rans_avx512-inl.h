@@ -161,6 +161,25 @@ HWY_INLINE void decode_all(const RansLookup& table, RansReading& reading, uint8_
   join_lanes(second, reading.lanes.data() + 64);
 }
 
+HWY_INLINE size_t literals_all(const RansTable& table, const uint8_t* symbols, size_t count,
+                               uint8_t* literals, size_t room) {
+  const __m512i base = _mm512_set1_epi8(static_cast<char>(table.base));
+  const __m512i direct = _mm512_set1_epi8(static_cast<char>(table.direct()));
+  size_t found = 0;
+  for (size_t at = 0; at < count; at += 64) {
+    const __mmask64 active = first_lanes(count - at);
+    const __m512i chunk = _mm512_maskz_loadu_epi8(active, symbols + at);
+    const __mmask64 escaped = _mm512_mask_cmpge_epu8_mask(active, _mm512_sub_epi8(chunk, base), direct);
+    if (escaped == 0) continue;
+    const auto more = static_cast<size_t>(_mm_popcnt_u64(escaped));
+    const size_t fit = found < room ? std::min(more, room - found) : 0;
+    _mm512_mask_storeu_epi8(literals + std::min(found, room), first_lanes(fit),
+                            _mm512_maskz_compress_epi8(escaped, chunk));
+    found += more;
+  }
+  return found;
+}
+
 struct EncodeTables {
   __m512i frequency, start, reciprocal, base, last;
   explicit HWY_INLINE EncodeTables(const RansEncodeLookup& table)

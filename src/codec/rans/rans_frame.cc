@@ -63,7 +63,7 @@ Result<size_t> write_rans_frame(std::span<const RansSegment> segments, std::span
   for (const RansSegment& segment : segments) {
     const size_t room = coded.size() - literals_at - literals;
     const size_t found =
-        rans_literals(segment.table, from + first, segment.symbols, to + literals_at + literals, room);
+        rans_literals_simd(segment.table, from + first, segment.symbols, to + literals_at + literals, room);
     if (found > room) return fail(Error::kNoCapacity);
     literals += found;
     first += segment.symbols;

@@ -43,7 +43,9 @@ bool rans_encode_simd(const RansEncodeLookup& table, RansWriting& writing, const
 
 /// Copies the symbols that the table has no entry for to `literals`, in order; returns how many. `room` is
 /// how many fit; more are counted and not written.
-size_t rans_literals(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
-                     size_t room);
+size_t rans_literals_oracle(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                            size_t room);
+size_t rans_literals_simd(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                          size_t room);
 
 }  // namespace shadowserve

@@ -48,8 +48,8 @@ bool rans_encode_oracle(const RansEncodeLookup& table, RansWriting& writing, con
   return true;
 }
 
-size_t rans_literals(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
-                     size_t room) {
+size_t rans_literals_oracle(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                            size_t room) {
   if (!table.escape) return 0;
   size_t found = 0;
   for (size_t i = 0; i < count; ++i) {

@@ -26,6 +26,10 @@ void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, siz
 bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
   return encode_all(table, writing, symbols, count);
 }
+size_t literals_of(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                   size_t room) {
+  return table.escape ? literals_all(table, symbols, count, literals, room) : 0;
+}
 #else
 void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
 #if HWY_TARGET == HWY_SCALAR
@@ -37,6 +41,10 @@ void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, siz
 bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
   return rans_encode_oracle(table, writing, symbols, count);
 }
+size_t literals_of(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                   size_t room) {
+  return rans_literals_oracle(table, symbols, count, literals, room);
+}
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -47,6 +55,7 @@ HWY_AFTER_NAMESPACE();
 namespace shadowserve {
 HWY_EXPORT(decode);
 HWY_EXPORT(encode);
+HWY_EXPORT(literals_of);
 
 void rans_decode_simd(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
   HWY_DYNAMIC_DISPATCH(decode)(table, reading, symbols, count);
@@ -54,6 +63,10 @@ void rans_decode_simd(const RansLookup& table, RansReading& reading, uint8_t* sy
 bool rans_encode_simd(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,
                       size_t count) {
   return HWY_DYNAMIC_DISPATCH(encode)(table, writing, symbols, count);
+}
+size_t rans_literals_simd(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                          size_t room) {
+  return HWY_DYNAMIC_DISPATCH(literals_of)(table, symbols, count, literals, room);
 }
 }  // namespace shadowserve
 #endif  // HWY_ONCE

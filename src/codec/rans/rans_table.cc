@@ -13,6 +13,8 @@ namespace shadowserve {
 namespace {
 
 constexpr double kLiteralBits = 8;
+/// Windows that save nothing before the search ends: one may, where frequencies happen to round badly.
+constexpr uint32_t kWorseWindowsMax = 2;
 
 /// log2 of 0 (as 1) to kRansSlots: fitting asks for them often, and runs on every frame that is saved.
 const std::array<double, kRansSlots + 1> kLog2 = [] {
@@ -114,25 +116,24 @@ RansTable fit_rans_table(const SymbolCounts& counts) {
   uint64_t total = 0;
   for (const uint32_t count : counts) total += count;
   SS_CHECK(total > 0, "there is a symbol");
-  while (counts[first] == 0) ++first;
-  while (counts[last] == 0) --last;
-  // Take the rarer end off as long as that saves bits; where the window is too wide, in any case.
+  uint64_t inside = total;
   RansTable best;
   double best_bits = std::numeric_limits<double>::infinity();
-  for (;;) {
-    const bool all = last - first + 1 <= kRansEntriesMax;
-    if (all || last - first + 2 <= kRansEntriesMax) {
-      uint64_t inside = 0;
-      for (uint32_t symbol = first; symbol <= last; ++symbol) inside += counts[symbol];
-      const bool fits = last - first + 1 + (inside < total ? 1 : 0) <= kRansEntriesMax;
-      if (fits) {
-        const RansTable table = table_of_window(counts, first, last, total);
-        const double bits = rans_bits(table, counts);
-        if (bits >= best_bits) break;  // one more escape has stopped paying
-        best = table, best_bits = bits;
+  // Take the rarer end off for as long as that saves bits; where the window is too wide, in any case.
+  for (uint32_t worse = 0; worse < kWorseWindowsMax;) {
+    while (first < last && counts[first] == 0) ++first;
+    while (first < last && counts[last] == 0) --last;
+    if (last - first + 1 + (inside < total ? 1 : 0) <= kRansEntriesMax) {
+      const RansTable table = table_of_window(counts, first, last, total);
+      const double bits = rans_bits(table, counts);
+      if (bits < best_bits) {
+        best = table, best_bits = bits, worse = 0;
+      } else {
+        ++worse;
       }
     }
     if (first == last) break;
+    inside -= std::min(counts[first], counts[last]);
     counts[first] < counts[last] ? ++first : --last;
   }
   SS_CHECK(best.valid(), "some window fits");
