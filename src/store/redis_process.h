@@ -1,4 +1,5 @@
-// Test support: a real redis-server on a free port of the loopback interface, gone with this object.
+// For tests and benches: a real redis-server on a free port of the loopback interface, gone with this object
+// and with the thread that made it, however that ends.
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,6 +25,7 @@ class RedisProcess {
   RedisProcess& operator=(const RedisProcess&) = delete;
 
   int port() const { return port_; }
+  pid_t pid() const { return pid_; }
   std::string url() const {
     return "redis://" + (password_.empty() ? "" : ":" + password_ + "@") +
            "127.0.0.1:" + std::to_string(port_);

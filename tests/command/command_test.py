@@ -9,7 +9,8 @@ import tempfile
 import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
-SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec")
+SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec",
+               "bench stage")
 
 
 def clean_environment(**more):
