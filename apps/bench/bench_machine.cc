@@ -43,6 +43,19 @@ BenchMachine describe_machine() {
           cache > 0 ? static_cast<size_t>(cache) : 0};
 }
 
+void limit_simd(const std::string& name) {
+  std::string known;
+  for (int64_t target = 1; target <= HWY_TARGETS && target > 0; target <<= 1) {
+    if ((target & hwy::SupportedTargets() & HWY_TARGETS) == 0) continue;
+    if (name == hwy::TargetName(target)) {
+      hwy::SetSupportedTargetsForTest(hwy::SupportedTargets() & ~(target - 1));  // lower bits are better
+      return;
+    }
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", hwy::TargetName(target));
+  }
+  throw StartError(fmt::format("--simd {}: this machine and build have {}", name, known));
+}
+
 BenchMachine pin_and_describe(int core) {
   BenchMachine machine = describe_machine();
   if (core < 0) core = allowed_cores().back();

@@ -22,6 +22,10 @@ struct BenchMachine {
 BenchMachine describe_machine();
 /// Cores that this process may use.
 std::vector<int> allowed_cores();
+/// Keeps our own kernels to instructions up to "AVX2", "SSE4", ... as an older processor has them; peers
+/// choose for themselves. Throws StartError, which names what there is.
+void limit_simd(const std::string& name);
+
 /// Pins the calling thread to `core`, or to the last one it may use when that is negative. Throws StartError.
 BenchMachine pin_and_describe(int core);
 

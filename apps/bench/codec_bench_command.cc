@@ -30,7 +30,7 @@ that noise hits all alike. With --json - nothing but JSON goes to stdout. Every 
 byte ends the bench.)";
 
 struct BenchOptions {
-  std::string input, shape = "18x2x2048x256", dtype = "fp16", json, plot;
+  std::string input, shape = "18x2x2048x256", dtype = "fp16", simd, json, plot;
   std::vector<std::string> profiles;
   uint32_t chunk_tokens = kChunkTokensDefault;
   int repetitions = 7, core = -1;
@@ -91,6 +91,7 @@ BenchReport run_trials(const BenchOptions& options) {
       load_bench_input(options.input, options.shape, options.dtype, options.chunk_tokens);
   const CoderId own_choice = Profile{}.recipe(input->geometry(), 0).coder;
   BenchReport report;
+  if (!options.simd.empty()) limit_simd(options.simd);
   report.machine = pin_and_describe(options.core);
   report.commit = SHADOWSERVE_COMMIT;
   report.made_up = options.input.empty();
@@ -162,6 +163,8 @@ Command add_codec_bench_command(CLI::App& bench) {
       ->capture_default_str();
   app->add_option("--core", options->core, "core to run on; the last one without")
       ->check(CLI::Range(0, 4095));
+  app->add_option("--simd", options->simd,
+                  "at most these instructions for our kernels: AVX2, SSE4, ...; best without");
   app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
       ->type_name("FILE|-");
   app->add_option("--plot", options->plot, "also draw the coders' rates")->type_name("FILE.svg");

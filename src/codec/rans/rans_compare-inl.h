@@ -38,11 +38,11 @@ struct SplitStates {
   alignas(64) uint16_t even[kGroups][kGroup / 2];
   alignas(64) uint16_t odd[kGroups][kGroup / 2];
 
-  explicit SplitStates(const RansReading& reading) {
-    for (size_t i = 0; i < kRansLanes; ++i) at(i) = reading.lanes[i];
+  explicit SplitStates(const std::array<uint16_t, kRansLanes>& lanes) {
+    for (size_t i = 0; i < kRansLanes; ++i) at(i) = lanes[i];
   }
-  void give_back(RansReading& reading) {
-    for (size_t i = 0; i < kRansLanes; ++i) reading.lanes[i] = at(i);
+  void give_back(std::array<uint16_t, kRansLanes>& lanes) {
+    for (size_t i = 0; i < kRansLanes; ++i) lanes[i] = at(i);
   }
   uint16_t& at(size_t lane) {
     auto& half = lane % 2 == 0 ? even : odd;
@@ -50,54 +50,89 @@ struct SplitStates {
   }
 };
 
-struct CompareTables {
-  VU8 frequency[2], start[2];
-  alignas(32) int8_t threshold[kRansEntriesMax];  ///< one below each entry's first slot
-  size_t entries;
-  bool wide;  ///< more entries than one lookup takes
-
-  explicit HWY_INLINE CompareTables(const RansLookup& table) : entries(table.count), wide(table.count > 16) {
-    for (int half = 0; half < 2; ++half) {
-      frequency[half] = hn::LoadDup128(U8(), table.entry_frequency.data() + 16 * half);
-      start[half] = hn::LoadDup128(U8(), table.start.data() + 16 * half);
-    }
-    for (size_t i = 0; i < entries; ++i) threshold[i] = static_cast<int8_t>(table.start[i] - 1);
+/// Tables of 32 bytes, looked up by entry.
+struct EntryTable {
+  VU8 low, high;
+  explicit HWY_INLINE EntryTable(const uint8_t* bytes)
+      : low(hn::LoadDup128(U8(), bytes)), high(hn::LoadDup128(U8(), bytes + 16)) {}
+  template <bool kWide>
+  HWY_INLINE VU8 at(VU8 entry) const {
+    if constexpr (!kWide) return hn::TableLookupBytes(low, entry);
+    const VU8 within = hn::And(entry, hn::Set(U8(), 15));
+    const auto second = hn::RebindMask(U8(), hn::Gt(hn::BitCast(I8(), entry), hn::Set(I8(), 15)));
+    return hn::IfThenElse(second, hn::TableLookupBytes(high, within), hn::TableLookupBytes(low, within));
   }
+};
+
+/// What a decoder holds of a table. `kWide`: more than 16 entries.
+template <bool kWide>
+struct CompareTables {
+  EntryTable frequency, start, below;
+  hn::Vec<I8> middle;  ///< one below the first slot of entry 8 or 16
+
+  explicit HWY_INLINE CompareTables(const RansLookup& table)
+      : frequency(table.entry_frequency.data()),
+        start(table.start.data()),
+        below(below_starts(table).data()),
+        middle(hn::Set(I8(), static_cast<int8_t>(below_starts(table)[kWide ? 16 : 8]))) {}
+
+  /// One below each entry's first slot; entries that are not there begin behind the last slot.
+  static std::array<uint8_t, kRansEntriesMax> below_starts(const RansLookup& table) {
+    std::array<uint8_t, kRansEntriesMax> below;
+    below.fill(kRansSlots - 1);
+    for (size_t i = 1; i < table.count; ++i) below[i] = static_cast<uint8_t>(table.start[i] - 1);
+    return below;
+  }
+
+  /// The last entry that begins at or before the slot, found by halving.
   HWY_INLINE VU8 entry_of(VU8 slots) const {
     const I8 di;
     const auto signed_slots = hn::BitCast(di, slots);
-    auto entry = hn::Zero(di);
-    for (size_t i = 1; i < entries; ++i) {
-      entry = hn::Sub(entry, hn::VecFromMask(di, hn::Gt(signed_slots, hn::Set(di, threshold[i]))));
-    }
-    return hn::BitCast(U8(), entry);
-  }
-  HWY_INLINE VU8 look_up(const VU8 (&table)[2], VU8 entry) const {
-    if (!wide) return hn::TableLookupBytes(table[0], entry);
-    const VU8 within = hn::And(entry, hn::Set(U8(), 15));
-    const auto high = hn::Gt(hn::BitCast(I8(), entry), hn::Set(I8(), 15));
-    return hn::IfThenElse(hn::RebindMask(U8(), high), hn::TableLookupBytes(table[1], within),
-                          hn::TableLookupBytes(table[0], within));
+    const auto step = [&](VU8 entry, uint8_t half) HWY_ATTR {
+      const VU8 candidate = hn::Or(entry, hn::Set(U8(), half));
+      const auto limit = hn::BitCast(di, below.template at<kWide>(candidate));
+      const auto beyond = hn::BitCast(U8(), hn::VecFromMask(di, hn::Gt(signed_slots, limit)));
+      return hn::Or(entry, hn::And(beyond, hn::Set(U8(), half)));
+    };
+    constexpr uint8_t kFirst = kWide ? 16 : 8;
+    VU8 entry =
+        hn::And(hn::BitCast(U8(), hn::VecFromMask(di, hn::Gt(signed_slots, middle))), hn::Set(U8(), kFirst));
+    if constexpr (kWide) entry = step(entry, 8);
+    return step(step(step(entry, 4), 2), 1);
   }
 };
+
+/// Bit i: lane i is set.
+HWY_INLINE uint32_t bits_of(hn::Mask<U8> lanes) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  return static_cast<uint32_t>(lanes.raw);
+#elif HWY_ARCH_X86 && HWY_MAX_BYTES >= 32
+  return static_cast<uint32_t>(_mm256_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
+#elif HWY_ARCH_X86
+  return static_cast<uint32_t>(_mm_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
+#else
+  alignas(8) uint8_t bits[8] = {};
+  hn::StoreMaskBits(U8(), lanes, bits);
+  uint32_t word;
+  std::memcpy(&word, bits, sizeof word);
+  return word;
+#endif
+}
 
 /// The next bytes of the stream, spread to the 16 lanes whose bits are set; zeros elsewhere.
 HWY_INLINE hn::Vec<U8Block> spread_16(uint32_t bits, const uint8_t*& stream) {
   const uint32_t low = bits & 255, high = bits >> 8 & 255;
-  const uint64_t taken = kRansBitCount[low];
+  const uint64_t taken = hwy::PopCount(low);
   uint64_t order[2] = {kRansSpread[low], kRansSpread[high] + taken * 0x0101010101010101};
   const auto bytes = hn::LoadU(U8Block(), stream);
-  stream += taken + kRansBitCount[high];
+  stream += taken + hwy::PopCount(high);
   auto control = hn::Set(U64Block(), order[0]);
   control = hn::InsertLane(control, 1, order[1]);
   return hn::TableLookupBytesOr0(bytes, hn::BitCast(U8Block(), control));
 }
 
 HWY_INLINE VU8 spread(hn::Mask<U8> lanes, const uint8_t*& stream) {
-  alignas(8) uint8_t bits[8] = {};
-  hn::StoreMaskBits(U8(), lanes, bits);
-  uint32_t word;
-  std::memcpy(&word, bits, sizeof word);
+  uint32_t word = bits_of(lanes);
 #if HWY_MAX_BYTES < 32
   return spread_16(word, stream);
 #else
@@ -108,7 +143,8 @@ HWY_INLINE VU8 spread(hn::Mask<U8> lanes, const uint8_t*& stream) {
 }
 
 /// Decodes kGroup symbols. REQUIRES kGroup readable bytes of stream.
-HWY_INLINE void decode_group(const CompareTables& tables, SplitStates& states, size_t group,
+template <bool kWide>
+HWY_INLINE void decode_group(const CompareTables<kWide>& tables, SplitStates& states, size_t group,
                              const uint8_t*& stream, VU8& entry) {
   const U16 d;
   const auto low_byte = hn::Set(d, 255);
@@ -117,8 +153,8 @@ HWY_INLINE void decode_group(const CompareTables& tables, SplitStates& states, s
   const auto low_bytes = hn::Or(hn::And(even, low_byte), hn::ShiftLeft<8>(odd));
   const VU8 slots = hn::And(hn::BitCast(U8(), low_bytes), hn::Set(U8(), kRansSlots - 1));
   entry = tables.entry_of(slots);
-  const auto frequency = hn::BitCast(d, tables.look_up(tables.frequency, entry));
-  const auto offset = hn::BitCast(d, hn::Sub(slots, tables.look_up(tables.start, entry)));
+  const auto frequency = hn::BitCast(d, tables.frequency.template at<kWide>(entry));
+  const auto offset = hn::BitCast(d, hn::Sub(slots, tables.start.template at<kWide>(entry)));
   even = hn::Add(hn::Mul(hn::And(frequency, low_byte), hn::ShiftRight<7>(even)), hn::And(offset, low_byte));
   odd = hn::Add(hn::Mul(hn::ShiftRight<8>(frequency), hn::ShiftRight<7>(odd)), hn::ShiftRight<8>(offset));
 
@@ -134,10 +170,7 @@ HWY_INLINE void decode_group(const CompareTables& tables, SplitStates& states, s
 
 /// Replaces the symbols of the last entry by literals, in order.
 inline void patch_literals(RansReading& reading, hn::Mask<U8> escaped, uint8_t* symbols) {
-  alignas(8) uint8_t bits[8] = {};
-  hn::StoreMaskBits(U8(), escaped, bits);
-  uint32_t word;
-  std::memcpy(&word, bits, sizeof word);
+  uint32_t word = bits_of(escaped);
   for (; word != 0; word &= word - 1) {
     const bool there = reading.literals < reading.literals_end;
     symbols[__builtin_ctz(word)] = there ? *reading.literals : 0;
@@ -146,8 +179,9 @@ inline void patch_literals(RansReading& reading, hn::Mask<U8> escaped, uint8_t* 
   }
 }
 
-inline void decode_all(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
-  const CompareTables tables(table);
+template <bool kWide>
+void decode_all(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
+  const CompareTables<kWide> tables(table);
   const VU8 base = hn::Set(U8(), table.base);
   const bool has_escape = table.escape_slot < kRansSlots;
   const VU8 last = hn::Set(U8(), static_cast<uint8_t>(table.count - 1));
@@ -155,10 +189,11 @@ inline void decode_all(const RansLookup& table, RansReading& reading, uint8_t* s
     const auto left = static_cast<size_t>(reading.stream_end - reading.stream);
     size_t groups = std::min(count / kRansLanes, left / kRansLanes);  // 128 symbols take 128 bytes at most
     if (groups == 0) break;
-    SplitStates states(reading);
+    SplitStates states(reading.lanes);
     const uint8_t* stream = reading.stream;
     count -= groups * kRansLanes;
     for (; groups > 0; --groups, symbols += kRansLanes) {
+#pragma GCC unroll 8
       for (size_t group = 0; group < kGroups; ++group) {
         VU8 entry;
         decode_group(tables, states, group, stream, entry);
@@ -169,9 +204,105 @@ inline void decode_all(const RansLookup& table, RansReading& reading, uint8_t* s
       }
     }
     reading.stream = stream;
-    states.give_back(reading);
+    states.give_back(reading.lanes);
   }
   rans_decode_oracle(table, reading, symbols, count);
+}
+
+/// What an encoder looks up by entry.
+struct EncodeEntryTables {
+  EntryTable frequency, start, reciprocal_low, reciprocal_high;
+  VU8 base, last;
+
+  explicit HWY_INLINE EncodeEntryTables(const RansEncodeLookup& table)
+      : frequency(bytes_of(table.frequency, 0).data()),
+        start(bytes_of(table.start, 0).data()),
+        reciprocal_low(bytes_of(table.reciprocal, 0).data()),
+        reciprocal_high(bytes_of(table.reciprocal, 8).data()),
+        base(hn::Set(U8(), table.base)),
+        last(hn::Set(U8(), table.last)) {}
+  static std::array<uint8_t, kRansEntriesMax> bytes_of(const std::array<uint16_t, kRansEntriesMax>& from,
+                                                       int shift) {
+    std::array<uint8_t, kRansEntriesMax> bytes;
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(from[i] >> shift);
+    return bytes;
+  }
+};
+
+/// One step of half a group's states. Returns which gave their low byte away, as ones in all bits.
+HWY_INLINE VU16 encode_half(uint16_t* states, VU16 f, VU16 start, VU16 reciprocal) {
+  const U16 d;
+  const VU16 state = hn::Load(d, states);
+  // Unsigned comparisons through saturating subtraction: a - b is zero unless a > b.
+  const auto zero = hn::Zero(d);
+  const VU16 gave = hn::VecFromMask(d, hn::Eq(hn::SaturatedSub(hn::ShiftLeft<9>(f), state), zero));
+  const VU16 x = hn::IfThenElse(hn::MaskFromVec(gave), hn::ShiftRight<8>(state), state);
+  // The reciprocal is rounded down, so the quotient is right or one too small.
+  VU16 quotient = hn::MulHigh(x, reciprocal);
+  const VU16 rest = hn::Sub(x, hn::Mul(quotient, f));
+  quotient = hn::Sub(quotient, hn::VecFromMask(d, hn::Eq(hn::SaturatedSub(f, rest), zero)));
+  const VU16 stretch = hn::Sub(hn::Set(d, kRansSlots), f);
+  hn::Store(hn::Add(hn::Add(x, start), hn::Mul(quotient, stretch)), d, states);
+  return gave;
+}
+
+/// The bytes of 16 lanes whose bits are set, written downwards from `stream`. Touches 8 bytes below what it
+/// writes.
+HWY_INLINE void gather_16(hn::Vec<U8Block> bytes, uint32_t bits, uint8_t*& stream) {
+  const uint32_t low = bits & 255, high = bits >> 8 & 255;
+  auto control = hn::Set(U64Block(), kRansGather[low]);
+  control = hn::InsertLane(control, 1, kRansGather[high] + 0x0808080808080808);
+  alignas(16) uint64_t packed[2];
+  hn::Store(hn::BitCast(U64Block(), hn::TableLookupBytes(bytes, hn::BitCast(U8Block(), control))), U64Block(),
+            packed);
+  std::memcpy(stream - 8, &packed[1], 8);
+  stream -= hwy::PopCount(high);
+  std::memcpy(stream - 8, &packed[0], 8);
+  stream -= hwy::PopCount(low);
+}
+
+HWY_INLINE void encode_group(const EncodeEntryTables& tables, SplitStates& states, size_t group, VU8 symbols,
+                             uint8_t*& stream) {
+  const U16 d;
+  const auto low_byte = hn::Set(d, 255);
+  const VU8 entry = hn::Min(hn::Sub(symbols, tables.base), tables.last);
+  const VU16 f = hn::BitCast(d, tables.frequency.at<true>(entry));
+  const VU16 start = hn::BitCast(d, tables.start.at<true>(entry));
+  const VU16 low = hn::BitCast(d, tables.reciprocal_low.at<true>(entry));
+  const VU16 high = hn::BitCast(d, tables.reciprocal_high.at<true>(entry));
+  const VU16 low_bytes = hn::Or(hn::And(hn::Load(d, states.even[group]), low_byte),
+                                hn::ShiftLeft<8>(hn::Load(d, states.odd[group])));
+  const VU16 even = encode_half(states.even[group], hn::And(f, low_byte), hn::And(start, low_byte),
+                                hn::Or(hn::And(low, low_byte), hn::ShiftLeft<8>(high)));
+  const VU16 odd = encode_half(states.odd[group], hn::ShiftRight<8>(f), hn::ShiftRight<8>(start),
+                               hn::Or(hn::ShiftRight<8>(low), hn::AndNot(low_byte, high)));
+  const VU16 gave = hn::Or(hn::And(even, low_byte), hn::AndNot(low_byte, odd));
+  const uint32_t word = bits_of(hn::MaskFromVec(hn::BitCast(U8(), gave)));
+  const VU8 bytes = hn::BitCast(U8(), low_bytes);
+#if HWY_MAX_BYTES < 32
+  gather_16(bytes, word, stream);
+#else
+  gather_16(hn::UpperHalf(U8Block(), bytes), word >> 16, stream);
+  gather_16(hn::LowerHalf(U8Block(), bytes), word & 0xffff, stream);
+#endif
+}
+
+inline bool encode_all(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,
+                       size_t count) {
+  const size_t tail = count % kRansLanes;
+  if (!rans_encode_oracle(table, writing, symbols + count - tail, tail)) return false;
+  const EncodeEntryTables tables(table);
+  SplitStates states(writing.lanes);
+  for (size_t at = count - tail; at > 0;) {
+    // 128 symbols give 128 bytes at most, and up to 8 below are touched.
+    if (writing.stream - writing.stream_begin < static_cast<ptrdiff_t>(kRansLanes + 8)) return false;
+    at -= kRansLanes;
+    for (size_t group = kGroups; group-- > 0;) {
+      encode_group(tables, states, group, hn::LoadU(U8(), symbols + at + group * kGroup), writing.stream);
+    }
+  }
+  states.give_back(writing.lanes);
+  return true;
 }
 
 }  // namespace HWY_NAMESPACE

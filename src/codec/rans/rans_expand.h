@@ -19,9 +19,15 @@ inline constexpr std::array<uint64_t, 256> kRansSpread = [] {
   return table;
 }();
 
-inline constexpr std::array<uint8_t, 256> kRansBitCount = [] {
-  std::array<uint8_t, 256> table{};
-  for (uint32_t bits = 1; bits < 256; ++bits) table[bits] = static_cast<uint8_t>(table[bits / 2] + bits % 2);
+/// kRansGather[bits]: the numbers of the set bits in order, in the last bytes. The first bytes are whatever.
+inline constexpr std::array<uint64_t, 256> kRansGather = [] {
+  std::array<uint64_t, 256> table{};
+  for (uint32_t bits = 0; bits < 256; ++bits) {
+    uint32_t at = 8;
+    for (uint32_t i = 8; i-- > 0;) {
+      if (bits >> i & 1) table[bits] |= uint64_t{i} << (8 * --at);
+    }
+  }
   return table;
 }();
 

@@ -35,7 +35,7 @@ struct RansWriting {
 
 /// Encodes `count` symbols of one table, of which the first belongs to lane 0. False when the room does not
 /// suffice: what was written is then useless. REQUIRES that the table has an entry or an escape for each
-/// symbol. Both give the same bytes, except that the vector kernel may ask for up to 128 bytes more room.
+/// symbol. Both give the same bytes, except that the vector kernel may ask for up to 136 bytes more room.
 bool rans_encode_oracle(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,
                         size_t count);
 bool rans_encode_simd(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,

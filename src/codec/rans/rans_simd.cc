@@ -35,11 +35,19 @@ void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, siz
 #if HWY_TARGET == HWY_SCALAR
   rans_decode_oracle(table, reading, symbols, count);
 #else
-  decode_all(table, reading, symbols, count);
+  if (table.count > 16) {
+    decode_all<true>(table, reading, symbols, count);
+  } else {
+    decode_all<false>(table, reading, symbols, count);
+  }
 #endif
 }
 bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
+#if HWY_TARGET == HWY_SCALAR
   return rans_encode_oracle(table, writing, symbols, count);
+#else
+  return encode_all(table, writing, symbols, count);
+#endif
 }
 size_t literals_of(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
                    size_t room) {

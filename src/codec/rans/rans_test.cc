@@ -90,7 +90,8 @@ TEST_P(RansOnTargets, BothWaysGiveTheOraclesBytes) {
       ASSERT_TRUE(rans_encode_simd(lookup, writings[1], symbols.data(), count));
       ASSERT_EQ(writings[0].lanes, writings[1].lanes) << count << ' ' << source.centre;
       ASSERT_EQ(writings[0].stream - one.data(), writings[1].stream - other.data());
-      ASSERT_EQ(one, other);
+      // Below what it wrote a vector kernel may have touched bytes.
+      ASSERT_TRUE(std::equal(writings[0].stream, one.data() + one.size(), writings[1].stream));
 
       std::vector<uint8_t> literals(count + 1, 0xee), literals_simd(count + 1, 0xee);
       for (const size_t room : {count, size_t{3}, size_t{0}}) {
