@@ -106,9 +106,9 @@ struct CompareTables {
 HWY_INLINE uint32_t bits_of(hn::Mask<U8> lanes) {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
   return static_cast<uint32_t>(lanes.raw);
-#elif HWY_ARCH_X86 && HWY_MAX_BYTES >= 32
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
   return static_cast<uint32_t>(_mm256_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
-#elif HWY_ARCH_X86
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
   return static_cast<uint32_t>(_mm_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
 #else
   alignas(8) uint8_t bits[8] = {};
