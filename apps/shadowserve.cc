@@ -58,7 +58,8 @@ int run_command(int argument_count, char** arguments) {
                                add_roundtrip_command(*codec.app),
                                bench,
                                add_codec_bench_command(*bench.app),
-                               add_stage_bench_command(*bench.app)};
+                               add_stage_bench_command(*bench.app),
+                               add_pipeline_bench_command(*bench.app)};
   for (const Command& command : commands) command.app->allow_extras();
   try {
     root.parse(argument_count, arguments);

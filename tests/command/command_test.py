@@ -10,7 +10,7 @@ import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
 SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec",
-               "bench stage")
+               "bench stage", "bench pipeline")
 
 
 def clean_environment(**more):

@@ -1,0 +1,174 @@
+// `shadowserve bench pipeline`: what a whole data plane delivers over links of several rates, on several
+// numbers of cores.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "bench/pipeline_report.h"
+#include "build_commit.h"
+#include "command.h"
+#include "memory/frozen_heap.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr const char* kFooter = R"(
+Examples:
+  shadowserve bench pipeline                            made-up values over a redis-server of its own, minutes
+  shadowserve bench pipeline --rates 10,unlimited --cores 1,2 --json result.json --plot result.svg
+  shadowserve bench pipeline --store memory --seconds 1 --separate-stages
+  shadowserve bench pipeline --input kv.bin --shape 32x2x2048x8x128 --dtype bf16 --store redis://host:6379
+
+A data plane is started on its threads in this process, this client saves all chunks through it, and then fetches
+them back to back: always as many parts asked for as twice the slots. --rates limits what the plane receives, as
+?rate= does in a store's address. --cores are numbers of cores: the plane gets the last ones of this machine, this
+client and redis-server the others, or all where none is left. Points are repeated in turns, each with a plane of its
+own. The first and the last chunk of each are compared with a straight decode of the stored records.
+
+In the JSON "ratios" are those of the point without a limit (else with the highest) and the most cores. A store given
+by its address keeps the bench's records, a few hundred MB at most.)";
+
+std::vector<double> parse_rates(const std::vector<std::string>& words) {
+  std::vector<double> rates;
+  for (const std::string& word : words) {
+    double rate = 0;
+    const auto [end, code] = std::from_chars(word.data(), word.data() + word.size(), rate);
+    const bool number =
+        code == std::errc() && end == word.data() + word.size() && rate >= 0.001 && rate <= 10'000;
+    if (!number && word != "unlimited") {
+      throw StartError(fmt::format(
+          "--rates {} is no rate: give Gbit/s from 0.001 to 10000, or unlimited, with commas between", word));
+    }
+    rates.push_back(number ? rate : 0);
+  }
+  return rates;
+}
+
+/// 1, 2, 4, ... and all there are.
+std::vector<uint32_t> default_cores(uint32_t most) {
+  std::vector<uint32_t> cores;
+  for (uint32_t count = 1; count < most; count *= 2) cores.push_back(count);
+  cores.push_back(most);
+  return cores;
+}
+
+void complete(PipelineBenchOptions& options, const PipelineBench& bench, bool has_rates) {
+  if (options.rates.empty()) {
+    options.rates = has_rates ? std::vector<double>{5, 10, 20, 40, 100, 0} : std::vector<double>{0};
+  }
+  if (options.cores.empty()) options.cores = default_cores(bench.machine_cores());
+  for (const double rate : options.rates) {
+    if (rate > 0 && !has_rates) {
+      throw StartError(
+          "only Redis has a link whose rate can be limited: use --rates unlimited with this store");
+    }
+  }
+  for (const uint32_t cores : options.cores) {
+    if (cores <= bench.machine_cores()) continue;
+    throw StartError(fmt::format("--cores {}: this process may use {}", cores, bench.machine_cores()));
+  }
+}
+
+std::vector<std::unique_ptr<Trial>> make_trials(PipelineBench& bench, const PipelineBenchOptions& options) {
+  const uint32_t most = *std::max_element(options.cores.begin(), options.cores.end());
+  const auto rig = std::make_shared<StageRig>(bench.input(), bench.profile(),
+                                              std::max(options.fetch_slots, 2 * most), bench.staging());
+  std::vector<StageKind> kinds{StageKind::kReceive, StageKind::kUnpack};
+  if (options.separate_stages) {
+    kinds = {StageKind::kReceive, StageKind::kDecompress, StageKind::kDequantize, StageKind::kDeliver};
+  }
+  std::vector<std::unique_ptr<Trial>> trials;
+  for (const uint32_t cores : options.cores) {
+    for (const StageKind kind : kinds) trials.push_back(alone_trial(bench, kind, cores, rig));
+    for (const double rate : options.rates) trials.push_back(plane_trial(bench, rate, cores));
+  }
+  return trials;
+}
+
+PipelineReport run_trials(PipelineBenchOptions options) {
+  PipelineReport report;
+  report.machine = describe_machine();
+  PipelineBench bench(options);
+  complete(options, bench, bench.store().has_rates());
+  auto trials = make_trials(bench, options);
+  run_rounds(trials, options.repetitions);
+  report.options = options;
+  report.commit = SHADOWSERVE_COMMIT;
+  report.input =
+      options.input.empty() ? "made-up values" : std::filesystem::path(options.input).filename().string();
+  report.store = bench.store().name();
+  report.own_server = bench.store().own_server();
+  report.profile = bench.profile().name();
+  report.ratio = bench.ratio();
+  report.window = bench.window();
+  report.heap_watched = heap_is_watched();
+  for (const auto& trial : trials) report.rows.push_back(trial->row);
+  return report;
+}
+
+int run_pipeline(PipelineBenchOptions options, const std::vector<std::string>& rates) {
+  options.rates = parse_rates(rates);
+  const PipelineReport report = run_trials(std::move(options));
+  if (report.options.json == "-") {
+    fmt::print("{}\n", pipeline_json(report).dump(2));
+  } else {
+    print_pipeline(report, stdout);
+    if (!report.options.json.empty()) write_text(report.options.json, pipeline_json(report).dump(2) + "\n");
+  }
+  if (!report.options.plot.empty()) write_text(report.options.plot, pipeline_svg(report));
+  return 0;
+}
+
+void add_what_is_fetched(CLI::App& app, PipelineBenchOptions& options) {
+  CLI::Option* shape =
+      app.add_option("--shape", options.shape, "LAYERSx2xTOKENSxCHANNELS or LAYERSx2xTOKENSxHEADSxDIM");
+  shape->capture_default_str();
+  app.add_option("--input", options.input, "a KV cache; made-up values without")
+      ->type_name("FILE")
+      ->needs(shape);
+  app.add_option("--dtype", options.dtype, "type of the elements")
+      ->check(CLI::IsMember({"fp16", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--chunk-tokens", options.chunk_tokens, "tokens of a chunk")
+      ->check(CLI::Range(1u, kChunkTokensMax))
+      ->capture_default_str();
+  app.add_option("--profile", options.profile, "profile of the records")->capture_default_str();
+  app.add_option("--store", options.store, "redis (starts one), memory, or an address")
+      ->capture_default_str();
+}
+
+}  // namespace
+
+Command add_pipeline_bench_command(CLI::App& bench) {
+  CLI::App* app = bench.add_subcommand("pipeline", "What a whole data plane delivers over a link");
+  app->footer(kFooter);
+  const auto options = std::make_shared<PipelineBenchOptions>();
+  const auto rates = std::make_shared<std::vector<std::string>>();
+  add_what_is_fetched(*app, *options);
+  app->add_option("--rates", *rates, "link rates in Gbit/s; 5,10,20,40,100,unlimited without")
+      ->delimiter(',')
+      ->type_name("RATES");
+  app->add_option("--cores", options->cores, "numbers of cores; 1,2,4 and so on without")
+      ->delimiter(',')
+      ->type_name("NUMBERS")
+      ->check(CLI::Range(1u, 4096u));
+  app->add_option("--fetch-slots", options->fetch_slots, "slots for fetches")
+      ->check(CLI::Range(2u, 64u))
+      ->capture_default_str();
+  app->add_flag("--separate-stages", options->separate_stages,
+                "decompress, dequantize and deliver as stages of their own");
+  app->add_option("--seconds", options->seconds, "measured for each point and repetition")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
+  app->add_option("--repetitions", options->repetitions, "rounds, beside a short one to warm up")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
+      ->type_name("FILE|-");
+  app->add_option("--plot", options->plot, "also draw delivered against link rates")->type_name("FILE.svg");
+  return {app, [options, rates] { return run_pipeline(*options, *rates); }};
+}
+
+}  // namespace shadowserve
