@@ -163,6 +163,12 @@ void explain(const PlanLine& line, std::span<const ProfileCost> costs, const Dep
       line.cost.name, asked.cores);
 }
 
+double link_rate(const std::string& text) {
+  const auto bits = parse_bit_rate(text);
+  if (!bits) throw StartError(fmt::format("--link {} is no rate: write 20gbit or 500mbit", text));
+  return static_cast<double>(*bits) / 8;
+}
+
 int run_plan(const PlanAsked& asked) {
   if (asked.model.empty() == asked.shape.empty()) {
     throw StartError("say whose cache it is: --model FOLDER or --shape LAYERSxKV_HEADSxHEAD_DIM");
@@ -171,7 +177,7 @@ int run_plan(const PlanAsked& asked) {
   const KvGeometry geometry = asked.model.empty() ? parse_geometry(asked.shape) : model_geometry(asked.model);
   const double token_bytes = static_cast<double>(geometry.planes()) * geometry.channels() * kElementBytes;
   Deployment deployment;
-  deployment.link_per_s = parse_link_rate(asked.link);
+  deployment.link_per_s = link_rate(asked.link);
   deployment.cores = asked.cores;
   deployment.value_bytes = token_bytes * asked.context;
   deployment.part_bytes = static_cast<double>(part_shape(geometry, 0).value_bytes());
@@ -199,8 +205,7 @@ Command add_plan_command(CLI::App& root) {
   CLI::App* app =
       root.add_subcommand("plan", "Which profile to use with this link, these cores and this model, and why");
   app->footer(kFooter);
-  app->add_option("--link", asked->link, "rate between store and this machine: 20gbit, 500mbit, 2.5GB")
-      ->required();
+  app->add_option("--link", asked->link, "rate between store and this machine: 20gbit, 500mbit")->required();
   app->add_option("--cores", asked->cores, "cores set aside for the data plane (default 1)");
   app->add_option("--model", asked->model, "folder of the model: its config.json gives the shape");
   app->add_option("--shape", asked->shape, "LAYERSxKV_HEADSxHEAD_DIM instead of --model");

@@ -76,14 +76,4 @@ KvGeometry parse_geometry(const std::string& text) {
   return checked(geometry, "--shape " + text);
 }
 
-double parse_link_rate(const std::string& text) {
-  double amount = 0;
-  const auto [unit, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  const std::string_view rest(unit, static_cast<size_t>(text.data() + text.size() - unit));
-  const double bytes = rest == "gbit" ? 1e9 / 8 : rest == "mbit" ? 1e6 / 8 : rest == "GB" ? 1e9 : 0;
-  if (error == std::errc() && amount > 0 && bytes > 0) return amount * bytes;
-  throw StartError(
-      fmt::format("--link {} is no rate: write 20gbit, 500mbit or 2.5GB (bytes a second)", text));
-}
-
 }  // namespace shadowserve

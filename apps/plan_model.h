@@ -12,7 +12,4 @@ KvGeometry model_geometry(const std::string& folder);
 /// "32x8x128": layers, KV heads, head dimension; 16-bit elements. Throws StartError.
 KvGeometry parse_geometry(const std::string& text);
 
-/// "20gbit", "500mbit", "2.5GB" (a second): bytes a second. Throws StartError.
-double parse_link_rate(const std::string& text);
-
 }  // namespace shadowserve
