@@ -16,7 +16,9 @@ namespace {
 
 constexpr const char* kGroupFooter = R"(
 Examples:
-  shadowserve bench codec                               made-up values, all profiles, all peers)";
+  shadowserve bench codec                               made-up values, all profiles, all peers
+  shadowserve bench stage                               every stage of the data plane alone
+  shadowserve bench pipeline                            a whole data plane over links of several rates)";
 
 constexpr const char* kFooter = R"(
 Examples:

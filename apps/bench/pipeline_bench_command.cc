@@ -24,7 +24,7 @@ Examples:
 A data plane is started on its threads in this process, this client saves all chunks through it, and then fetches
 them back to back: always as many parts asked for as twice the slots. --rates limits what the plane receives, as
 ?rate= does in a store's address. --cores are numbers of cores: the plane gets the last ones of this machine, this
-client and redis-server the others, or all where none is left. Points are repeated in turns, each with a plane of its
+client and redis-server the others, or any where these are too few. Points are repeated in turns, each with a plane of its
 own. The first and the last chunk of each are compared with a straight decode of the stored records.
 
 In the JSON "ratios" are those of the point without a limit (else with the highest) and the most cores. A store given

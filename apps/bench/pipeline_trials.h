@@ -59,7 +59,8 @@ class PipelineBench {
   /// Values over records, all of them.
   double ratio() const { return ratio_; }
 
-  /// The plane's cores are the last ones; client and server get the others, or all when none is left.
+  /// The plane's cores are the last ones; client and server get the others, or all when these are
+  /// too few.
   std::vector<int> plane_cores(uint32_t count) const;
   void keep_others_off(uint32_t plane_cores) const;
   /// Whether plane, client and server have a core each.

@@ -129,7 +129,7 @@ FetchTally PlaneClient::fetch(const BenchInput& input, double warm_s, double sec
       tally.value_bytes += reply.value_bytes;
       tally.wire_bytes += reply.wire_bytes;
       tally.end_ns = now_ns;
-      if (chunk.left == 1 && chunk.begun_ns >= tally.begin_ns) {
+      if (chunk.left == 1) {
         tally.chunk_ms.push_back(static_cast<double>(now_ns - chunk.begun_ns) * 1e-6);
       }
     } else if (now_ns >= in(warm_s) && first_left == 0) {

@@ -16,7 +16,7 @@ namespace shadowserve {
 struct FetchTally {
   uint64_t value_bytes = 0, wire_bytes = 0;
   uint64_t begin_ns = 0, end_ns = 0;  ///< of the replies
-  std::vector<double> chunk_ms;       ///< first request to last reply of a chunk that lies within
+  std::vector<double> chunk_ms;       ///< first request to last reply, of chunks whose last lies within
   double seconds() const { return static_cast<double>(end_ns - begin_ns) * 1e-9; }
 };
 

@@ -12,10 +12,10 @@ namespace shadowserve {
 /// What may be received, shared by all streams that one limit is for. Any thread; never blocks or allocates.
 class RateBucket {
  public:
-  /// Saved up at most: this, or what 500 us bring. Half a millisecond is what a receiver may sleep and still
-  /// keep the whole rate; on a real link the socket's buffer would fill meanwhile.
+  /// Saved up at most: this, or what 2 ms bring. For so long a receiver may be off its core and still get the
+  /// whole rate: on a real link the socket's buffer fills meanwhile.
   static constexpr uint64_t kBurstBytesMin = 256u << 10;
-  static constexpr uint64_t kBurstNs = 500 * kNsPerUs;
+  static constexpr uint64_t kBurstNs = 2'000 * kNsPerUs;
   /// Bits a second: beyond it the arithmetic would not fit.
   static constexpr uint64_t kRateMax = 10'000'000'000'000;
 

@@ -93,7 +93,7 @@ TEST_F(ThrottledStreamTest, SavesUpASmallBurstAndNoMore) {
   const auto fast = stream(std::make_shared<RateBucket>(100'000'000'000));
   uint64_t burst = 0;
   while (const size_t got = read(*fast)) burst += got;
-  EXPECT_NEAR(static_cast<double>(burst), 6'250'000, 65536) << "500 us of it";
+  EXPECT_NEAR(static_cast<double>(burst), 25'000'000, 65536) << "2 ms of it";
 }
 
 TEST_F(ThrottledStreamTest, SaysWhenToComeBack) {
