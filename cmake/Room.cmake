@@ -1,9 +1,13 @@
-# room(NAME DEPS...) makes one static library of a folder's *.cc files, and one test program of its *_test.cc files.
+# room(NAME DEPS... [WITHOUT FILES...]) makes one static library of a folder's *.cc files, and one test program of its
+# *_test.cc files. WITHOUT names files that this build leaves out.
 function(room name)
-  cmake_parse_arguments(ROOM "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ROOM "" "" "DEPS;WITHOUT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc")
   file(GLOB nested CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/*/*.cc")
   list(APPEND sources ${nested})
+  foreach(file ${ROOM_WITHOUT})
+    list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/${name}/${file}")
+  endforeach()
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")

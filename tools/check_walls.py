@@ -23,7 +23,7 @@ LINES_MAX = 400
 # Libraries whose own headers must be included with quotes.
 QUOTED_LIBRARIES = {"hwy"}
 
-SOURCE_SUFFIXES = {".h", ".cc"}
+SOURCE_SUFFIXES = {".h", ".cc", ".cu"}
 SOURCE_FOLDERS = ("src", "apps", "sim", "bench", "include", "python", "tests", "tools", "dashboard")
 OPENERS = {".h": "//", ".cc": "//", ".cu": "//", ".py": ('"""', "#"), ".sh": "#", ".cmake": "#", ".txt": "#"}
 

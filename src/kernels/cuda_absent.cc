@@ -1,0 +1,35 @@
+// Stands in for everything of CUDA in a build without it: there is no GPU, and whoever asks for one is told
+// so.
+#include "contract/check.h"
+#include "kernels/cuda_copy_engine.h"
+#include "kernels/device_memory.h"
+#include "kernels/paged_move.h"
+
+namespace shadowserve {
+
+int gpu_count() { return 0; }
+
+// Nothing below can hold anything: what would make one always fails.
+DeviceMemory::DeviceMemory(DeviceMemory&&) noexcept {}
+DeviceMemory& DeviceMemory::operator=(DeviceMemory&&) noexcept { return *this; }
+DeviceMemory::~DeviceMemory() = default;
+Result<DeviceMemory> DeviceMemory::allocate(int, size_t) { return fail(Error::kUnsupported); }
+Result<DeviceMemory> DeviceMemory::open(const DeviceMemoryHandle&) { return fail(Error::kUnsupported); }
+Result<DeviceMemoryHandle> DeviceMemory::handle() const { return fail(Error::kUnsupported); }
+
+RegisteredMemory::RegisteredMemory(RegisteredMemory&&) noexcept {}
+RegisteredMemory& RegisteredMemory::operator=(RegisteredMemory&&) noexcept { return *this; }
+RegisteredMemory::~RegisteredMemory() = default;
+Result<RegisteredMemory> RegisteredMemory::create(std::span<std::byte>) { return fail(Error::kUnsupported); }
+
+Result<std::unique_ptr<CudaCopyEngine>> CudaCopyEngine::create(int, const RegisteredMemory&) {
+  return fail(Error::kUnsupported);
+}
+CudaCopyEngine::~CudaCopyEngine() = default;
+Result<void> CudaCopyEngine::submit(const CopyTask&) { return fail(Error::kUnsupported); }
+size_t CudaCopyEngine::poll(std::span<CopyDone>) { return 0; }
+
+Result<void> scatter_paged(const PagedMove&, void*, uint32_t) { return fail(Error::kUnsupported); }
+Result<void> gather_paged(const PagedMove&, void*, uint32_t) { return fail(Error::kUnsupported); }
+
+}  // namespace shadowserve
