@@ -30,7 +30,7 @@ class Axes {
                                 : static_cast<std::ptrdiff_t>(rates_.size());
     return kLeft + (static_cast<double>(index) + 0.5) * (kRight - kLeft) / count;
   }
-  double y(double gb_s) const { return kBottom - (kBottom - kTop) * std::min(gb_s / top_, 1.0); }
+  double y(double gb_s) const { return kBottom - (kBottom - kTop) * gb_s / top_; }
   double top() const { return top_; }
   const std::set<double>& rates() const { return rates_; }
   bool unlimited() const { return unlimited_; }
@@ -80,7 +80,11 @@ std::string pipeline_svg(const PipelineReport& report) {
   for (const double gbit : axes.rates()) {
     bound += fmt::format("{:.1f},{:.1f} ", axes.x(gbit), axes.y(gbit / 8 * report.ratio));
   }
-  made += line(bound, "stroke=\"#888\" stroke-dasharray=\"6 4\"");
+  // Most links bring more than is delivered: their bound leaves the picture at its top.
+  made +=
+      fmt::format("<clipPath id=\"plot\"><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/></clipPath>\n",
+                  kLeft, kTop, kRight - kLeft, kBottom - kTop);
+  made += line(bound, "stroke=\"#888\" stroke-dasharray=\"6 4\" clip-path=\"url(#plot)\"");
   made += text_at(kRight + 12, kTop + 6, "fill=\"#888\"", "- - all the link brings");
 
   std::map<double, std::vector<const BenchRow*>> by_cores;

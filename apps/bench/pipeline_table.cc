@@ -71,7 +71,7 @@ void print_points(const PipelineReport& report, std::FILE* out) {
              "   busy: percent of each thread's time, as the stages count it (reading a part of a record "
              "does not count).\n");
   fmt::print(out,
-             "   {:>9} {:>5}  {:22} {:>8} {:>8} {:>8} {:>11} {:>10} {:>10} {:>10} {:>6} {:>6} {:>11}  {}\n",
+             "   {:>11} {:>5}  {:22} {:>8} {:>8} {:>8} {:>11} {:>10} {:>10} {:>10} {:>6} {:>6} {:>11}  {}\n",
              "link", "cores", "delivered GB/s", "Gbit/s", "per core", "of link", "of slowest", "of shared",
              "chunk p50", "p99 ms", "moved", "allocs", "RSS MiB", "busy %");
   for (const BenchRow* row : report.points()) {
@@ -79,7 +79,7 @@ void print_points(const PipelineReport& report, std::FILE* out) {
     const PointBounds bounds = report.bounds(*row);
     const std::string slowest = fmt::format("{:.0f}% {}", 100 * bounds.over_slowest, bounds.slowest);
     fmt::print(out,
-               "   {:>9} {:>4.0f}{} {:22} {:>8.2f} {:>8.2f} {:>8} {:>11} {:>9.0f}% {:>10.1f} {:>10.1f} "
+               "   {:>11} {:>4.0f}{} {:22} {:>8.2f} {:>8.2f} {:>8} {:>11} {:>9.0f}% {:>10.1f} {:>10.1f} "
                "{:>6.2f} {:>6.0f} {:>5.0f}-{:<5.0f}  {}\n",
                link > 0 ? fmt::format("{} Gbit/s", link) : "unlimited", fact_or_0(*row, kCores),
                row->note.empty() ? " " : "*", with_spread(*row, kDelivered),
