@@ -266,13 +266,25 @@ int main(int argc, char** argv) {
   check(cudaDriverGetVersion(&driver));
   std::printf("%s, %d multiprocessors, driver for CUDA %d.%d; median [least-most] of %d runs\n",
               properties.name, properties.multiProcessorCount, driver / 1000, driver % 1000 / 10, repeats);
-  auto staging = DeviceMemory::open(handle);
   auto region = SharedRegion::create("gpu-copy-bench", kInFlight * (4 << 20));
-  SS_CHECK(staging && region, "staging and slots can be had");
+  SS_CHECK(region, "slots can be had");
+  check(cudaFree(nullptr));  // the context, which nobody below shall pay for
+  auto start = std::chrono::steady_clock::now();
+  auto staging = DeviceMemory::open(handle);
+  SS_CHECK(staging, "another process's memory can be opened");
+  const double open_ms = seconds_since(start) * 1e3;
+  start = std::chrono::steady_clock::now();
   auto slots = RegisteredMemory::create(region->span());
   SS_CHECK(slots, "slots can be registered");
+  const double register_ms = seconds_since(start) * 1e3;
+  start = std::chrono::steady_clock::now();
   auto engine = CudaCopyEngine::create(0, *slots);
   SS_CHECK(engine, "an engine can be made");
+  std::printf(
+      "At start: opening %llu MiB of another process %.1f ms, registering %zu MiB %.1f ms, an engine %.1f "
+      "ms\n",
+      static_cast<unsigned long long>(kStagingBytes >> 20), open_ms, slots->span().size() >> 20, register_ms,
+      seconds_since(start) * 1e3);
   bench_engine(*staging, *slots, **engine);
   bench_all_kernels();
   return 0;

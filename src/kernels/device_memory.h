@@ -35,9 +35,9 @@ class DeviceMemory {
   /// Memory of another process. kConfig when the handle names a device that is not there, or more bytes than
   /// the owner's allocation has. A process cannot open its own.
   static Result<DeviceMemory> open(const DeviceMemoryHandle& handle);
-  /// For open() in another process. REQUIRES allocate(). The owner outlives every copy into the memory; when
-  /// it frees it (or ends), others keep a valid mapping until they close theirs, and nobody reads what they
-  /// write.
+  /// For open() in another process. REQUIRES allocate(). The owner frees the memory only when the others have
+  /// closed it (CUDA promises nothing otherwise). When the owner's process ends, however it does, the others'
+  /// mappings stay valid until they close them, and nobody reads what they write.
   Result<DeviceMemoryHandle> handle() const;
 
   std::byte* data() const { return data_; }
@@ -61,8 +61,8 @@ class RegisteredMemory {
   RegisteredMemory& operator=(RegisteredMemory&& other) noexcept;
   ~RegisteredMemory();
 
-  /// For every device of this process. Mapped memfds are fine. Blocks (about 0.1 s a GiB). Errors: kSystem,
-  /// kUnsupported.
+  /// For every device of this process. Mapped memfds are fine. Blocks (64 MiB: some milliseconds). Errors:
+  /// kSystem, kUnsupported.
   static Result<RegisteredMemory> create(std::span<std::byte> memory);
 
   std::span<std::byte> span() const { return memory_; }
