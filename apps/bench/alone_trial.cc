@@ -83,15 +83,18 @@ class AloneTrial final : public Trial {
       circles_.push_back(std::make_unique<StageCircle>(std::move(parts)));
       return;
     }
-    for (size_t lane = 0; lane < cores.size(); ++lane) {
+    // The first core is the receiver's where there are others; what its own lane adds is a gift.
+    const size_t first = cores.size() > 1 ? 1 : 0;
+    const size_t lanes = cores.size() - first;
+    for (size_t lane = 0; lane < lanes; ++lane) {
       StageCircleParts parts{.kind = kind_,
                              .pool = rig_->pool(),
                              .slots = {},
                              .clock = bench_.clock(),
-                             .core = cores[lane],
+                             .core = cores[first + lane],
                              .store = nullptr,
                              .next = [this](Slot& slot) { rig_->move_on(slot); }};
-      for (size_t i = lane; i < rig_->fetch_slots(); i += cores.size()) {
+      for (size_t i = lane; i < rig_->fetch_slots(); i += lanes) {
         parts.slots.push_back(rig_->fetching(static_cast<uint32_t>(i)).index);
       }
       circles_.push_back(std::make_unique<StageCircle>(std::move(parts)));

@@ -51,7 +51,7 @@ PointBounds PipelineReport::bounds(const BenchRow& point) const {
     if (row.table != kAloneTable || fact_or_0(row, kCores) != cores) continue;
     const double alone = median_or_0(row, kDelivered);
     const bool receives = row.name == stage_kind_name(StageKind::kReceive);
-    (receives ? receive_s : lane_s) += (receives ? 1 : cores) / alone;
+    (receives ? receive_s : lane_s) += (receives ? 1 : std::max(1.0, cores - 1)) / alone;
     if (found.slowest.empty() || alone < found.slowest_gb_s) {
       found.slowest = row.name;
       found.slowest_gb_s = alone;

@@ -23,9 +23,11 @@ struct PointBounds {
 inline constexpr const char* kBoundsExplained =
     "of slowest: delivered over the slowest stage alone, measured in this run on the cores that it has in "
     "the\n"
-    "   pipeline: receive on the first one, the others on every one; the link counts as a stage of rate x "
+    "   pipeline: receive on the first one, the others on the rest; the link counts as a stage of rate x "
     "ratio.\n"
-    "   Stages share cores, so 100 % cannot be had unless the link is the slowest. of shared: over what the\n"
+    "   With one core all stages share it, so 100 % cannot be had; with more the first one's lane helps, so "
+    "it can be\n"
+    "   more. of shared: over what the\n"
     "   cores would do if stages took turns without loss, 1 / max(link, receive, (receive + others) / cores) "
     "in\n"
     "   seconds a byte of a core; this is where the pipeline itself loses or not.";

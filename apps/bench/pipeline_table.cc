@@ -60,7 +60,7 @@ void print_alone(const PipelineReport& report, std::FILE* out) {
     if (row.table != kAloneTable) continue;
     const bool receives = row.name == stage_kind_name(StageKind::kReceive);
     fmt::print(out, "   {:12} {:28} of {:2.0f}: {}{}\n", row.name,
-               receives ? "on the first core" : "on every core", fact_or_0(row, kCores),
+               receives ? "on the first core" : "on the others, if any", fact_or_0(row, kCores),
                with_spread(row, kDelivered), row.note.empty() ? "" : " *");
   }
 }
