@@ -54,7 +54,7 @@ class AlphabetTrial final : public Trial {
       const auto symbols = draw_class(bits, number, classes, random);
       SymbolCounts counts{};
       count_symbols(symbols, counts);
-      segments_.push_back({static_cast<uint32_t>(symbols.size()), fit_rans_table(counts)});
+      segments_.push_back({static_cast<uint32_t>(symbols.size()), fit_rans_table(counts), std::nullopt});
       ideal += rans_bits(segments_.back().table, counts);
       entropy += entropy_bits(counts, symbols.size());
       symbols_.insert(symbols_.end(), symbols.begin(), symbols.end());

@@ -11,6 +11,10 @@ namespace {
 
 constexpr size_t kStateBytes = kRansLanes * sizeof(uint16_t);
 
+// Flags of a segment.
+constexpr uint16_t kEscape = 1;
+constexpr uint16_t kSharedTable = 2;
+
 template <typename T>
 void put(std::span<std::byte> to, size_t at, T value) {
   std::memcpy(to.data() + at, &value, sizeof value);  // all targets are little-endian
@@ -29,7 +33,8 @@ const uint8_t* bytes_of(std::span<const std::byte> span) {
 
 size_t head_bytes(std::span<const RansSegment> segments) {
   size_t size = kRansFixedBytes;
-  for (const RansSegment& segment : segments) size += kRansSegmentBytes + segment.table.count;
+  for (const RansSegment& segment : segments)
+    size += kRansSegmentBytes + (segment.shared ? 0 : segment.table.count);
   return size;
 }
 
@@ -40,11 +45,13 @@ void write_head(std::span<const RansSegment> segments, size_t literals, std::spa
   for (const RansSegment& segment : segments) {
     const RansTable& table = segment.table;
     put(coded, at, segment.symbols);
-    put(coded, at + 4, table.base);
-    put(coded, at + 5, table.count);
-    put(coded, at + 6, static_cast<uint16_t>(table.escape ? 1 : 0));
-    std::memcpy(coded.data() + at + kRansSegmentBytes, table.frequency.data(), table.count);
-    at += kRansSegmentBytes + table.count;
+    put(coded, at + 4, segment.shared ? uint8_t{0} : table.base);
+    put(coded, at + 5, segment.shared ? *segment.shared : table.count);
+    put(coded, at + 6, segment.shared ? kSharedTable : static_cast<uint16_t>(table.escape ? kEscape : 0));
+    at += kRansSegmentBytes;
+    if (segment.shared) continue;
+    std::memcpy(coded.data() + at, table.frequency.data(), table.count);
+    at += table.count;
   }
 }
 
@@ -93,30 +100,40 @@ Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<st
   if (symbols.empty()) return fail(Error::kNoCapacity);  // nothing to fit a table to; nothing to gain either
   SymbolCounts counts{};
   count_symbols({bytes_of(symbols), symbols.size()}, counts);
-  const RansSegment segment{static_cast<uint32_t>(symbols.size()), fit_rans_table(counts)};
+  const RansSegment segment{static_cast<uint32_t>(symbols.size()), fit_rans_table(counts), std::nullopt};
   return write_rans_frame({&segment, 1}, symbols, coded);
 }
 
-Result<void> RansReader::read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment) {
+Result<void> RansReader::read_segment(std::span<const std::byte> coded, std::span<const RansTable> shared,
+                                      size_t& at, RansSegment& segment) {
   if (coded.size() - at < kRansSegmentBytes) return fail(Error::kRecordMalformed);
   RansTable& table = segment.table;
   segment.symbols = get<uint32_t>(coded, at);
-  table.base = get<uint8_t>(coded, at + 4);
-  table.count = get<uint8_t>(coded, at + 5);
-  const auto escape = get<uint16_t>(coded, at + 6);
+  const auto base = get<uint8_t>(coded, at + 4);
+  const auto count = get<uint8_t>(coded, at + 5);
+  const auto flags = get<uint16_t>(coded, at + 6);
   at += kRansSegmentBytes;
-  if (escape > 1 || table.count > kRansEntriesMax || coded.size() - at < table.count) {
-    return fail(Error::kRecordMalformed);
+  if (segment.symbols == 0) return fail(Error::kRecordMalformed);
+  if (flags == kSharedTable) {
+    if (base != 0) return fail(Error::kRecordMalformed);
+    if (count >= shared.size()) return fail(Error::kUnsupported);
+    table = shared[count];
+    return {};
   }
-  table.escape = escape == 1;
+  if (flags > kEscape || count > kRansEntriesMax || coded.size() - at < count)
+    return fail(Error::kRecordMalformed);
+  table.base = base;
+  table.count = count;
+  table.escape = flags == kEscape;
   table.frequency.fill(0);
-  std::memcpy(table.frequency.data(), coded.data() + at, table.count);
-  at += table.count;
-  if (!table.valid() || segment.symbols == 0) return fail(Error::kRecordMalformed);
+  std::memcpy(table.frequency.data(), coded.data() + at, count);
+  at += count;
+  if (!table.valid()) return fail(Error::kRecordMalformed);
   return {};
 }
 
-Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols) {
+Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols,
+                              std::span<const RansTable> shared) {
   if (coded.size() < kRansFixedBytes) return fail(Error::kRecordMalformed);
   const auto count = get<uint32_t>(coded, 0);
   const size_t literals = get<uint32_t>(coded, 4);
@@ -124,7 +141,7 @@ Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols) 
   size_t at = kRansFixedBytes;
   size_t covered = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    if (auto read = read_segment(coded, at, segments_[i]); !read) return read;
+    if (auto read = read_segment(coded, shared, at, segments_[i]); !read) return read;
     covered += segments_[i].symbols;
   }
   const size_t rest = coded.size() - at;

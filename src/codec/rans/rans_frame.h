@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "codec/rans/rans_rows.h"
@@ -19,6 +20,8 @@ inline constexpr size_t kRansSegmentBytes = 8;  ///< without its frequencies
 struct RansSegment {
   uint32_t symbols = 0;
   RansTable table;
+  /// The table's number in the set that writer and reader share; without one the table travels in the frame.
+  std::optional<uint8_t> shared;
 };
 
 /// Writes one frame. Returns its size. Errors: kNoCapacity when `coded` is too small (128 bytes to spare may
@@ -35,8 +38,9 @@ Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<st
 /// were right: nothing may be done with them before that cannot be undone. No allocation, one thread.
 class RansReader {
  public:
-  /// `coded` must outlive the reading. Errors: kRecordMalformed.
-  Result<void> open(std::span<const std::byte> coded, size_t symbols);
+  /// `coded` must outlive the reading; `shared` are the valid tables that frames may name by number. Errors:
+  /// kRecordMalformed, kUnsupported for a table that is not among them.
+  Result<void> open(std::span<const std::byte> coded, size_t symbols, std::span<const RansTable> shared = {});
   /// The next `count` symbols. REQUIRES open() succeeded; that many are left; and that `count` is a multiple
   /// of kRansLanes unless it ends the frame or the frame has several segments and `count` ends one of them.
   void next(uint8_t* symbols, size_t count);
@@ -53,7 +57,8 @@ class RansReader {
   Result<void> finish() const;
 
  private:
-  Result<void> read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment);
+  static Result<void> read_segment(std::span<const std::byte> coded, std::span<const RansTable> shared,
+                                   size_t& at, RansSegment& segment);
   RansSegment segments_[kRansSegmentsMax];
   uint32_t segment_count_ = 0;
   uint32_t segment_ = 0;

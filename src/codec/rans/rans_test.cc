@@ -177,7 +177,7 @@ TEST(Rans, SegmentsHaveTablesOfTheirOwn) {
   for (int i = 0; i < 16; ++i) {
     const auto piece =
         drawn(static_cast<size_t>(100 + 37 * i), 10 * i, 0.5 + i, static_cast<uint32_t>(i), 0.01);
-    segments.push_back({static_cast<uint32_t>(piece.size()), fit_rans_table(counts_of(piece))});
+    segments.push_back({static_cast<uint32_t>(piece.size()), fit_rans_table(counts_of(piece)), std::nullopt});
     symbols.insert(symbols.end(), piece.begin(), piece.end());
   }
   std::vector<uint8_t> coded(2 * symbols.size() + 2048);
@@ -187,6 +187,29 @@ TEST(Rans, SegmentsHaveTablesOfTheirOwn) {
   std::vector<uint8_t> decoded(symbols.size());
   EXPECT_TRUE(decode(coded, decoded));
   EXPECT_EQ(decoded, symbols);
+}
+
+TEST(Rans, SharedTablesDoNotTravel) {
+  const auto symbols = drawn(5000, 100, 2, 4, 0.005);
+  const std::vector<RansTable> set = {RansTable::uniform(), fit_rans_table(counts_of(symbols))};
+  RansSegment segment{static_cast<uint32_t>(symbols.size()), set[1], std::nullopt};
+  std::vector<std::byte> coded(8000), other(8000);
+  const auto with_table = write_rans_frame({&segment, 1}, bytes(symbols), coded);
+  segment.shared = 1;
+  const auto without = write_rans_frame({&segment, 1}, bytes(symbols), other);
+  ASSERT_TRUE(with_table && without);
+  EXPECT_EQ(*with_table - *without, set[1].count);
+  other.resize(*without);
+  RansReader reader;
+  std::vector<uint8_t> decoded(symbols.size());
+  ASSERT_TRUE(reader.open(other, symbols.size(), set));
+  reader.next(decoded.data(), decoded.size());
+  EXPECT_TRUE(reader.finish());
+  EXPECT_EQ(decoded, symbols);
+  const auto unknown = reader.open(other, symbols.size(), std::span(set).first(1));
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error(), Error::kUnsupported);
+  EXPECT_FALSE(reader.open(other, symbols.size()));
 }
 
 TEST(Rans, DamageIsNoticedOrChangesNothing) {
