@@ -190,7 +190,7 @@ TEST(Record, SealedContradictionsInTheFrameTable) {
   const std::pair<Error, Twist> cases[] = {
       {Error::kUnsupported, [](auto&, auto& f) { f[0].quantizer = 3; }},
       {Error::kUnsupported, [](auto&, auto& f) { f[0].packing = 4; }},
-      {Error::kUnsupported, [](auto&, auto& f) { f[0].coder = 3; }},
+      {Error::kUnsupported, [](auto&, auto& f) { f[0].coder = 4; }},
       {Error::kRecordMalformed, [](auto&, auto& f) { f[0].plane = 1; }},
       {Error::kRecordMalformed, [](auto&, auto& f) { std::swap(f[2], f[1]); }},
       {Error::kRecordMalformed, [](auto&, auto& f) { f[3].token_count = 4; }},
