@@ -4,6 +4,7 @@
 #include "kernels/cuda_copy_engine.h"
 #include "kernels/device_memory.h"
 #include "kernels/paged_move.h"
+#include "kernels/paged_mover.h"
 
 namespace shadowserve {
 
@@ -31,5 +32,19 @@ size_t CudaCopyEngine::poll(std::span<CopyDone>) { return 0; }
 
 Result<void> scatter_paged(const PagedMove&, void*, uint32_t) { return fail(Error::kUnsupported); }
 Result<void> gather_paged(const PagedMove&, void*, uint32_t) { return fail(Error::kUnsupported); }
+Result<void> load_paged_kernels() { return fail(Error::kUnsupported); }
+
+Result<std::shared_ptr<const StreamFence>> StreamFence::record(int, void*) {
+  return fail(Error::kUnsupported);
+}
+StreamFence::~StreamFence() = default;
+
+Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory) { return fail(Error::kUnsupported); }
+PagedMover::~PagedMover() = default;
+bool PagedMover::add(const PagedPart&, std::span<std::byte>, std::shared_ptr<const StreamFence>) {
+  return false;
+}
+void PagedMover::flush() {}
+size_t PagedMover::poll(std::span<PagedDone>) { return 0; }
 
 }  // namespace shadowserve

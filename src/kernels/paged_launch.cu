@@ -172,4 +172,14 @@ Result<void> gather_paged(const PagedMove& move, void* stream, uint32_t thread_b
   return launch<false>(move, stream, thread_blocks_max);
 }
 
+Result<void> load_paged_kernels() {
+  // Asking for a kernel's attributes loads it (CUDA's lazy loading).
+  cudaFuncAttributes attributes;
+  const bool loaded = cudaFuncGetAttributes(&attributes, move_parts<true>) == cudaSuccess &&
+                      cudaFuncGetAttributes(&attributes, move_parts<false>) == cudaSuccess;
+  if (loaded) return {};
+  cudaGetLastError();
+  return fail(Error::kSystem);
+}
+
 }  // namespace shadowserve

@@ -98,4 +98,8 @@ void gather_paged_twin(const PagedMove& move);   ///< pages -> staging
 Result<void> scatter_paged(const PagedMove& move, void* stream, uint32_t thread_blocks_max = 0);
 Result<void> gather_paged(const PagedMove& move, void* stream, uint32_t thread_blocks_max = 0);
 
+/// Brings the kernels to the current device now. Otherwise their first launch does, and may wait for all that
+/// runs there. Errors: kSystem, kUnsupported. Blocks.
+Result<void> load_paged_kernels();
+
 }  // namespace shadowserve

@@ -1,0 +1,216 @@
+// Batches on two CUDA streams: fences, tables, one launch, and an event behind it.
+#include "kernels/paged_mover.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "contract/check.h"
+#include "kernels/current_device.h"
+
+namespace shadowserve {
+namespace {
+
+cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
+
+// Tables start where the GPU likes memory to start.
+size_t pitch(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+}  // namespace
+
+Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory memory) {
+  if (auto checked = check_paged_memory(memory); !checked) return fail(checked.error());
+  if (memory.device < 0 || memory.device >= gpu_count()) return fail(Error::kConfig);
+  std::unique_ptr<PagedMover> mover(new PagedMover(std::move(memory)));
+  const CurrentDevice current(mover->memory_.device);
+  // Loaded by their first launch, the kernels would make it wait for whatever the engine has under way.
+  if (current.ok() && mover->take_streams() && mover->take_tables() && load_paged_kernels()) return mover;
+  cudaGetLastError();
+  return fail(Error::kSystem);
+}
+
+bool PagedMover::take_streams() {
+  int lowest = 0;
+  int highest = 0;
+  if (cudaDeviceGetStreamPriorityRange(&lowest, &highest) != cudaSuccess) return false;
+  for (Lane& lane : lanes_) {
+    cudaStream_t stream = nullptr;
+    if (cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, lowest) != cudaSuccess) return false;
+    lane.stream = stream;
+  }
+  return true;
+}
+
+bool PagedMover::take_tables() {
+  const size_t bases_bytes = memory_.layer_base.size() * sizeof(std::byte*);
+  const size_t tables_bytes = PagedBatch::tables_bytes(memory_);
+  auto device =
+      DeviceMemory::allocate(memory_.device, pitch(bases_bytes) + kBatchesMax * pitch(tables_bytes));
+  if (!device) return false;
+  device_ = std::move(*device);
+  void* pinned = nullptr;
+  if (cudaHostAlloc(&pinned, kBatchesMax * pitch(tables_bytes), cudaHostAllocDefault) != cudaSuccess)
+    return false;
+  pinned_ = static_cast<std::byte*>(pinned);
+
+  batches_.reserve(kBatchesMax);
+  idle_.reserve(kBatchesMax);
+  refused_.reserve(kBatchParts);
+  for (uint32_t i = 0; i < kBatchesMax; ++i) {
+    const size_t at = i * pitch(tables_bytes);
+    Batch& batch = batches_.emplace_back(memory_, std::span(pinned_ + at, tables_bytes));
+    batch.device_tables = device_.data() + pitch(bases_bytes) + at;
+    cudaEvent_t event = nullptr;
+    if (cudaEventCreateWithFlags(&event, cudaEventDisableTiming) != cudaSuccess) return false;
+    batch.event = event;
+    idle_.push_back(&batch);
+  }
+  // Not by cudaMemcpy(): on the default stream it would wait for the engine's kernels.
+  const cudaStream_t stream = as_stream(lanes_[0].stream);
+  return cudaMemcpyAsync(device_.data(), memory_.layer_base.data(), bases_bytes, cudaMemcpyHostToDevice,
+                         stream) == cudaSuccess &&
+         cudaStreamSynchronize(stream) == cudaSuccess;
+}
+
+PagedMover::~PagedMover() {
+  const CurrentDevice current(memory_.device);
+  for (const Lane& lane : lanes_) {
+    if (lane.stream == nullptr) continue;
+    cudaStreamSynchronize(as_stream(lane.stream));
+    cudaStreamDestroy(as_stream(lane.stream));
+  }
+  for (const Batch& batch : batches_) {
+    if (batch.event != nullptr) cudaEventDestroy(as_event(batch.event));
+  }
+  if (pinned_ != nullptr) cudaFreeHost(pinned_);
+  cudaGetLastError();
+}
+
+bool PagedMover::Batch::has_room_for(const StreamFence* after) const {
+  return after == nullptr || fence_count < kBatchFences || waits_for(after);
+}
+
+bool PagedMover::Batch::waits_for(const StreamFence* after) const {
+  const auto end = fences.begin() + fence_count;
+  return std::find_if(fences.begin(), end, [=](const auto& fence) { return fence.get() == after; }) != end;
+}
+
+bool PagedMover::add(const PagedPart& part, std::span<std::byte> staging,
+                     std::shared_ptr<const StreamFence> after) {
+  Batch*& open = lanes_[static_cast<size_t>(part.direction)].open[part.token_first > 0 ? 1 : 0];
+  if (open != nullptr && !open->has_room_for(after.get())) start(part.direction, open);
+  auto added = PagedBatch::Added::kElsewhere;
+  while (added == PagedBatch::Added::kElsewhere) {
+    if (open == nullptr) {
+      if (idle_.empty()) return false;
+      open = idle_.back();
+      idle_.pop_back();
+    }
+    added = open->parts.add(part, staging);
+    if (added == PagedBatch::Added::kElsewhere) start(part.direction, open);
+  }
+  if (added == PagedBatch::Added::kRefused) {
+    if (refused_.size() == kBatchParts) return false;
+    refused_.push_back({part.ticket, Error::kConfig});
+  } else {
+    if (after != nullptr && !open->waits_for(after.get()))
+      open->fences[open->fence_count++] = std::move(after);
+    if (open->parts.full()) start(part.direction, open);
+  }
+  ++under_way_;
+  return true;
+}
+
+void PagedMover::flush() {
+  for (const auto direction : {PagedDirection::kScatter, PagedDirection::kGather}) {
+    for (Batch*& open : lanes_[static_cast<size_t>(direction)].open) {
+      if (open != nullptr && open->parts.size() > 0) start(direction, open);
+    }
+  }
+}
+
+void PagedMover::start(PagedDirection direction, Batch*& open) {
+  Lane& lane = lanes_[static_cast<size_t>(direction)];
+  Batch& batch = *std::exchange(open, nullptr);
+  const CurrentDevice current(memory_.device);
+  const bool launched = current.ok() && launch(direction, batch);
+  batch.error = launched ? Error::kNone : Error::kSystem;
+  // Also behind what failed halfway: its tables may still be on their way, and are not free before. Only a
+  // device that is lost cannot record; it touches nothing any more.
+  batch.ended = cudaEventRecord(as_event(batch.event), as_stream(lane.stream)) != cudaSuccess;
+  if (batch.ended) batch.error = Error::kSystem;
+  // The runtime remembers a failure until it is asked for; the next launch must not be blamed for it.
+  if (batch.error != Error::kNone) cudaGetLastError();
+  lane.running[(lane.first + lane.count++) % kBatchesMax] = &batch;
+}
+
+bool PagedMover::launch(PagedDirection direction, Batch& batch) {
+  SS_CHECK(check_paged_move(batch.parts.move()), "every part was checked when it was added");
+  void* stream = lanes_[static_cast<size_t>(direction)].stream;
+  for (uint32_t i = 0; i < batch.fence_count; ++i) {
+    if (cudaStreamWaitEvent(as_stream(stream), as_event(batch.fences[i]->event()), 0) != cudaSuccess)
+      return false;
+  }
+  if (cudaMemcpyAsync(batch.device_tables, batch.parts.tables().data(), batch.parts.tables_used(),
+                      cudaMemcpyHostToDevice, as_stream(stream)) != cudaSuccess)
+    return false;
+  const auto* layer_base = reinterpret_cast<std::byte* const*>(device_.data());
+  const PagedMove move = batch.parts.move_with(batch.device_tables, layer_base);
+  const auto launched = direction == PagedDirection::kScatter ? scatter_paged(move, stream, kThreadBlocks)
+                                                              : gather_paged(move, stream, kThreadBlocks);
+  return launched.has_value();
+}
+
+size_t PagedMover::poll(std::span<PagedDone> out) {
+  size_t done = 0;
+  while (done < out.size() && !refused_.empty()) {
+    out[done++] = refused_.back();
+    refused_.pop_back();
+  }
+  for (Lane& lane : lanes_) {
+    while (done < out.size() && lane.count > 0 && has_ended(*lane.running[lane.first])) {
+      Batch& batch = *lane.running[lane.first];
+      done += batch.hand_out(out.subspan(done));
+      if (batch.handed_out < batch.parts.size()) break;
+      batch.clear();
+      idle_.push_back(&batch);
+      lane.first = (lane.first + 1) % kBatchesMax;
+      --lane.count;
+    }
+  }
+  under_way_ -= static_cast<uint32_t>(done);
+  return done;
+}
+
+bool PagedMover::has_ended(Batch& batch) const {
+  if (batch.ended) return true;
+  const CurrentDevice current(memory_.device);
+  const cudaError_t state = cudaEventQuery(as_event(batch.event));
+  if (state == cudaErrorNotReady) return false;
+  if (state != cudaSuccess) {
+    batch.error = Error::kSystem;
+    cudaGetLastError();
+  }
+  batch.ended = true;
+  return true;
+}
+
+size_t PagedMover::Batch::hand_out(std::span<PagedDone> out) {
+  const auto left = parts.tickets().subspan(handed_out);
+  const size_t count = std::min(out.size(), left.size());
+  for (size_t i = 0; i < count; ++i) out[i] = {left[i], error};
+  handed_out += static_cast<uint32_t>(count);
+  return count;
+}
+
+void PagedMover::Batch::clear() {
+  parts.clear();
+  for (auto& fence : fences) fence.reset();
+  fence_count = handed_out = 0;
+  ended = false;
+  error = Error::kNone;
+}
+
+}  // namespace shadowserve
