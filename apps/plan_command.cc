@@ -2,16 +2,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstring>
-#include <random>
 
-#include "codec/codec.h"
-#include "codec/element.h"
-#include "codec/frame_decoder.h"
-#include "codec/frame_kernel.h"
 #include "command.h"
 #include "plan_choice.h"
 #include "plan_model.h"
+#include "plane/unpack/lane_sample.h"
 #include "store/store_url.h"
 
 namespace shadowserve {
@@ -46,41 +41,23 @@ struct PlanAsked {
   double cores = 1, context = 8192, prefill = 0, divergence = 0.02;
 };
 
-std::vector<std::byte> bell_shaped(const PartShape& shape) {
-  std::minstd_rand random(1);
-  std::vector<std::byte> values(shape.value_bytes());
-  for (size_t i = 0; i < values.size(); i += kElementBytes) {
-    float sum = 0;
-    for (int k = 0; k < 4; ++k) sum += static_cast<float>(random() % 4096) / 2048 - 1;
-    const uint16_t bits = element::from_float(sum, shape.geometry.element);
-    std::memcpy(values.data() + i, &bits, sizeof bits);
-  }
-  return values;
-}
-
 /// Bytes of values a second, into memory that is in no cache.
-double measure_unpack(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
-                      std::span<std::byte> memory) {
+double measure_unpack(LaneSample& sample, const Profile& profile, std::span<std::byte> memory) {
   using Clock = std::chrono::steady_clock;
-  std::vector<std::byte> record(kRecordBytesMax);
-  const auto size = encode_part(profile, shape, ChunkKey{}, SealKind::kXxh3, ChunkKey{}, values, record);
-  if (!size) throw StartError("a sample could not be encoded");
+  if (!sample.encode(profile)) throw StartError("a sample could not be encoded");
   CoderWorkspace workspace;
   FrameDecoder decoder(workspace);
-  RecordView view;
   size_t at = 0;
   uint64_t delivered = 0;
   const auto start = Clock::now();
   double seconds = 0;
   do {
-    const auto opened = open_record(std::span(record).first(*size), shape, ChunkKey{}, ChunkKey{}, view);
-    for (uint32_t frame = 0; opened && frame < view.frame_count(); ++frame) {
-      (void)decoder.decode(view, frame, memory.subspan(at, shape.value_bytes()), ValueStores::kStreaming);
+    if (!sample.unpack(decoder, memory.subspan(at, sample.value_bytes()))) {
+      throw StartError("a sample could not be decoded");
     }
-    finish_streaming();
-    delivered += shape.value_bytes();
-    at += (shape.value_bytes() + 63) / 64 * 64;
-    if (at + shape.value_bytes() > memory.size()) at = 0;
+    delivered += sample.value_bytes();
+    at += (sample.value_bytes() + 63) / 64 * 64;
+    if (at + sample.value_bytes() > memory.size()) at = 0;
     seconds = std::chrono::duration<double>(Clock::now() - start).count();
   } while (seconds < kSecondsPerProfile);
   return static_cast<double>(delivered) / seconds;
@@ -88,13 +65,12 @@ double measure_unpack(const Profile& profile, const PartShape& shape, std::span<
 
 std::vector<ProfileCost> measure_costs(const KvGeometry& geometry) {
   constexpr size_t kMemory = size_t{128} << 20;
-  const PartShape shape = part_shape(geometry, 0);
-  const auto values = bell_shaped(shape);
+  LaneSample sample(part_shape(geometry, 0));
   std::vector<std::byte> memory(kMemory + 64, std::byte{1});
   const size_t shift = 64 - reinterpret_cast<uintptr_t>(memory.data()) % 64;
   std::vector<ProfileCost> costs;
   for (const KnownProfile& known : kKnown) {
-    const double rate = measure_unpack(*profile_from_name(known.name), shape, values,
+    const double rate = measure_unpack(sample, *profile_from_name(known.name),
                                        std::span(memory).subspan(shift % 64, kMemory));
     costs.push_back({known.name, known.ratio, rate, known.divergence});
   }
