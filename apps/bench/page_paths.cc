@@ -28,7 +28,7 @@ class PlanePath final : public PagePath {
       const size_t count = engine_->poll(done);
       for (size_t i = 0; i < count; ++i) {
         good = good && done[i].error == Error::kNone;
-        if (good) dequantize(view, static_cast<uint32_t>(done[i].ticket), destination);
+        if (good) good = dequantize(view, static_cast<uint32_t>(done[i].ticket), destination);
       }
       submitted -= static_cast<uint32_t>(count);
     }
@@ -44,13 +44,9 @@ class PlanePath final : public PagePath {
     const RecordView::Frame& piece = view.frame(frame);
     return engine_->submit({piece.entry.coder, piece.coded, symbols_of(piece), frame}).has_value();
   }
-  void dequantize(const RecordView& view, uint32_t frame, std::span<std::byte> destination) {
-    const RecordView::Frame& piece = view.frame(frame);
-    dequantize_frame_simd(FrameShape::of(piece.entry, view.shape().geometry),
-                          reinterpret_cast<const uint8_t*>(symbols_of(piece).data()),
-                          reinterpret_cast<const uint8_t*>(piece.scales.data()),
-                          reinterpret_cast<uint8_t*>(destination.data()) + piece.value_offset,
-                          /*stream=*/true);
+  bool dequantize(const RecordView& view, uint32_t frame, std::span<std::byte> destination) {
+    const auto symbols = symbols_of(view.frame(frame));
+    return dequantize_frame(view, frame, symbols, destination, ValueStores::kStreaming).has_value();
   }
 
   CoderWorkspace coder_;

@@ -66,17 +66,17 @@ Result<size_t> compress_part(const EncodePlan& plan, const Profile& profile, con
 }
 
 Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<const std::byte> symbols,
-                              std::span<std::byte> values) {
+                              std::span<std::byte> values, ValueStores stores) {
   SS_CHECK(frame < view.frame_count(), "the view has this frame");
   const RecordView::Frame& piece = view.frame(frame);
   const KvGeometry& geometry = view.shape().geometry;
   const size_t value_bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
   SS_CHECK(symbols.size() == piece.entry.symbol_bytes && piece.value_offset + value_bytes <= values.size(),
            "symbols are this frame's and values the whole part's");
-  dequantize_frame_simd(FrameShape::of(piece.entry, geometry),
-                        reinterpret_cast<const uint8_t*>(symbols.data()),
-                        reinterpret_cast<const uint8_t*>(piece.scales.data()),
-                        reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset);
+  dequantize_frame_simd(
+      FrameShape::of(piece.entry, geometry), reinterpret_cast<const uint8_t*>(symbols.data()),
+      reinterpret_cast<const uint8_t*>(piece.scales.data()),
+      reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset, stores == ValueStores::kStreaming);
   return {};
 }
 

@@ -34,7 +34,6 @@ class CoderWorkspace {
  public:
   CoderWorkspace();
   ~CoderWorkspace();
-  CoderWorkspace(CoderWorkspace&&) noexcept;
 
   /// Codes one frame; a frame that would not shrink is stored with CoderId::kNone (coder is in/out).
   /// Returns the coded size. Errors: kNoCapacity when `coded` is too small.
@@ -53,10 +52,17 @@ Result<size_t> compress_part(const EncodePlan& plan, const Profile& profile, con
                              std::span<const std::byte> scales, CoderWorkspace& workspace,
                              std::span<std::byte> record);
 
+/// How values are written.
+enum class ValueStores : uint8_t {
+  kCached,     ///< for values that are read again soon by this core
+  kStreaming,  ///< past the caches, for destinations in memory; saves reading lines only to overwrite them
+};
+
 /// Symbols of one frame -> its canonical values. `values` is the whole part's region. Input is hostile:
 /// symbols outside the alphabet are clamped. No allocation. Dispatched to the best SIMD target at run time.
+/// After kStreaming, finish_streaming() (frame_kernel.h) makes values visible to others.
 Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<const std::byte> symbols,
-                              std::span<std::byte> values);
+                              std::span<std::byte> values, ValueStores stores = ValueStores::kCached);
 
 /// Whole trips on one thread, for tools, tests and benches. `record` >= kRecordBytesMax.
 Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const ChunkKey& key, SealKind kind,

@@ -17,7 +17,6 @@ struct CoderWorkspace::State {
 
 CoderWorkspace::CoderWorkspace() : state_(std::make_unique<State>()) {}
 CoderWorkspace::~CoderWorkspace() = default;
-CoderWorkspace::CoderWorkspace(CoderWorkspace&&) noexcept = default;
 
 Result<size_t> CoderWorkspace::encode(CoderId& coder, std::span<const std::byte> symbols,
                                       std::span<std::byte> coded) {

@@ -33,7 +33,6 @@ struct FrameDecoder::State {
 FrameDecoder::FrameDecoder(CoderWorkspace& workspace)
     : workspace_(workspace), state_(std::make_unique<State>()) {}
 FrameDecoder::~FrameDecoder() = default;
-FrameDecoder::FrameDecoder(FrameDecoder&&) noexcept = default;
 
 Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::span<std::byte> values,
                                   ValueStores stores) {

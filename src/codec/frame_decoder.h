@@ -9,18 +9,11 @@
 
 namespace shadowserve {
 
-/// How values are written.
-enum class ValueStores : uint8_t {
-  kCached,     ///< for values that are read again soon by this core
-  kStreaming,  ///< past the caches, for destinations in memory; saves reading lines only to overwrite them
-};
-
 /// State of one worker, allocated at start, used by one thread.
 class FrameDecoder {
  public:
   explicit FrameDecoder(CoderWorkspace& workspace);
   ~FrameDecoder();
-  FrameDecoder(FrameDecoder&&) noexcept;
 
   /// One hostile frame of an opened record -> its canonical values at their place in `values`, the whole
   /// part's region. Frames coded with rANS are decoded a few rows at a time, others into a buffer that stays

@@ -58,13 +58,12 @@ uint32_t UnpackStage::collect_deflate_frames() {
       error_ = done[i].error;
       continue;
     }
-    const RecordView::Frame& frame = slot_->view.frame(static_cast<uint32_t>(done[i].ticket));
+    const auto index = static_cast<uint32_t>(done[i].ticket);
+    const RecordView::Frame& frame = slot_->view.frame(index);
     const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
     counters_.bytes_moved.add(frame.coded.size() + 2 * symbols.size());
-    dequantize_frame_simd(FrameShape::of(frame.entry, slot_->shape.geometry),
-                          reinterpret_cast<const uint8_t*>(symbols.data()),
-                          reinterpret_cast<const uint8_t*>(frame.scales.data()),
-                          reinterpret_cast<uint8_t*>(values_.data()) + frame.value_offset, /*stream=*/true);
+    const auto made = dequantize_frame(slot_->view, index, symbols, values_, ValueStores::kStreaming);
+    if (!made) error_ = made.error();
   }
   return static_cast<uint32_t>(count);
 }
