@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "codec/deflate/deflate_sample.h"
 #include "memory/frozen_heap.h"
 

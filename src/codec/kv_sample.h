@@ -1,7 +1,6 @@
 // Made-up KV values for tests: a few wide channels, shifted ones, tokens of different strength.
 #pragma once
 
-#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>

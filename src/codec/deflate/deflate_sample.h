@@ -3,7 +3,6 @@
 
 #include <zlib.h>
 
-#include <cmath>
 #include <cstddef>
 #include <random>
 #include <span>

@@ -1,12 +1,9 @@
 // Streams side by side: all of ours and other writers' literals decode, and no verdict differs from ISA-L's.
 #include <gtest/gtest.h>
 
-#include <array>
-
 #include "codec/deflate/deflate_sample.h"
 #include "codec/deflate/deflate_writer.h"
 #include "codec/deflate/stream_verdict.h"
-#include "contract/limits.h"
 
 namespace shadowserve {
 namespace {

@@ -7,7 +7,6 @@
 #include <random>
 #include <vector>
 
-#include "chunk/record_frames.h"
 #include "codec/rans/rans_frame.h"
 #include "hwy/highway.h"
 

@@ -3,11 +3,8 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <span>
-
-#include "contract/result.h"
 
 // The coder is a range asymmetric numeral system (J. Duda, arXiv 1311.2540): a state x of 16 bits,
 // probabilities in 128ths, renormalized by whole bytes, 128 states taking turns. Decoding one symbol:
