@@ -2,26 +2,12 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
+#include "gpu/device_image.h"
 #include "kernels/device_memory.h"
 #include "kernels/paged_trial.h"
 
 namespace shadowserve {
 namespace {
-
-template <typename T>
-DeviceMemory on_device(const std::vector<T>& values) {
-  auto memory = DeviceMemory::allocate(0, values.size() * sizeof(T));
-  EXPECT_TRUE(memory);
-  if (!memory) return {};
-  EXPECT_EQ(cudaMemcpy(memory->data(), values.data(), memory->size(), cudaMemcpyHostToDevice), cudaSuccess);
-  return std::move(*memory);
-}
-
-std::vector<std::byte> from_device(const DeviceMemory& memory) {
-  std::vector<std::byte> out(memory.size());
-  EXPECT_EQ(cudaMemcpy(out.data(), memory.data(), memory.size(), cudaMemcpyDeviceToHost), cudaSuccess);
-  return out;
-}
 
 // Runs the kernel on copies of the trial's memory and the twin on the memory itself; everything must be equal
 // afterwards, also what must not be touched.

@@ -31,6 +31,7 @@ run() {
 command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 run kernels_test --gtest_brief=1
 run paged_gpu_test
+run paged_mover_gpu_test
 run copy_across_test
 run gpu_copy_bench "$repeats"
 exit "$failed"
