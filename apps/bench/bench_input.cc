@@ -29,12 +29,14 @@ void expected_part(const Profile& profile, const PartShape& shape, std::span<con
 
 }  // namespace
 
-std::unique_ptr<BenchInput> load_bench_input(const std::string& path, const std::string& shape,
-                                             const std::string& dtype, uint32_t chunk_tokens) {
-  KvShape parsed = parse_kv_shape(shape, dtype, chunk_tokens);
-  if (parsed.tokens < chunk_tokens) parsed = parse_kv_shape(shape, dtype, parsed.tokens);  // tests only
-  const std::vector<std::byte> dump = path.empty() ? made_up_kv(parsed) : read_kv_dump(path, parsed);
-  std::vector<std::byte> chunks = cut_into_chunks(dump, parsed);
+std::unique_ptr<BenchInput> load_bench_input(const DumpOptions& dump) {
+  KvShape parsed = parse_kv_shape(dump.shape, dump.dtype, dump.chunk_tokens);
+  if (parsed.tokens < dump.chunk_tokens) {
+    parsed = parse_kv_shape(dump.shape, dump.dtype, parsed.tokens);  // tests only
+  }
+  const std::vector<std::byte> values =
+      dump.made_up() ? made_up_kv(parsed) : read_kv_dump(dump.input, parsed);
+  std::vector<std::byte> chunks = cut_into_chunks(values, parsed);
   parsed.tokens -= parsed.tokens % parsed.geometry.chunk_tokens;
   chunks.resize(parsed.bytes());
   return std::make_unique<BenchInput>(parsed, std::move(chunks));

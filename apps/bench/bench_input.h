@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/bench_options.h"
 #include "codec/codec.h"
 #include "kv_dump.h"
 #include "peers/peer_coder.h"
@@ -45,10 +46,9 @@ class BenchInput {
   std::map<ProfileId, std::vector<std::byte>> expected_;
 };
 
-/// The file's values, or made-up ones when `path` is empty, cut to whole chunks. A shape of less than a chunk
-/// is one short chunk. Throws StartError.
-std::unique_ptr<BenchInput> load_bench_input(const std::string& path, const std::string& shape,
-                                             const std::string& dtype, uint32_t chunk_tokens);
+/// The file's values, or made-up ones, cut to whole chunks. A shape of less than a chunk is one short chunk.
+/// Throws StartError.
+std::unique_ptr<BenchInput> load_bench_input(const DumpOptions& dump);
 
 /// The profiles of these names; every base name, as it is and with each coder, when there are none. Throws
 /// StartError.

@@ -8,6 +8,7 @@
 #include "command.h"
 
 namespace shadowserve {
+namespace {
 
 nlohmann::ordered_json row_json(const BenchRow& row) {
   nlohmann::ordered_json made{{"table", row.table}, {"name", row.name}};
@@ -28,11 +29,42 @@ nlohmann::ordered_json machine_json(const BenchMachine& machine) {
           {"last_level_cache_bytes", machine.last_level_cache_bytes}};
 }
 
+}  // namespace
+
+nlohmann::ordered_json json_head(const char* bench, const std::string& commit, const BenchMachine& machine,
+                                 const DumpOptions& dump) {
+  return {{"bench", bench},
+          {"commit", commit},
+          {"machine", machine_json(machine)},
+          {"input",
+           {{"name", dump.name()},
+            {"made_up", dump.made_up()},
+            {"shape", dump.shape},
+            {"dtype", dump.dtype},
+            {"chunk_tokens", dump.chunk_tokens}}}};
+}
+
+nlohmann::ordered_json rows_json(const std::vector<BenchRow>& rows) {
+  nlohmann::ordered_json made = nlohmann::ordered_json::array();
+  for (const BenchRow& row : rows) made.push_back(row_json(row));
+  return made;
+}
+
 void write_text(const std::string& path, const std::string& text) {
   std::ofstream out(path);
   out << text;
   out.flush();
   if (!out) throw StartError(fmt::format("cannot write {}: is there room, and may you write there?", path));
+}
+
+void show_report(const std::string& json, const nlohmann::ordered_json& made,
+                 const std::function<void()>& print) {
+  if (json == "-") {
+    fmt::print("{}\n", made.dump(2));
+    return;
+  }
+  print();
+  if (!json.empty()) write_text(json, made.dump(2) + "\n");
 }
 
 namespace {
@@ -52,22 +84,13 @@ nlohmann::ordered_json ratios_json(const BenchReport& report) {
 }  // namespace
 
 nlohmann::ordered_json bench_json(const BenchReport& report) {
-  nlohmann::ordered_json made;
-  made["bench"] = "codec";
-  made["commit"] = report.commit;
-  made["machine"] = machine_json(report.machine);
-  made["input"] = {{"name", report.input},
-                   {"made_up", report.made_up},
-                   {"shape", report.shape},
-                   {"dtype", report.dtype},
-                   {"chunk_tokens", report.chunk_tokens}};
+  nlohmann::ordered_json made = json_head("codec", report.commit, report.machine, report.dump);
   made["repetitions"] = report.repetitions;
   made["default_coder"] = report.default_coder;
   made["ideal_bits_per_symbol"] = report.ideal_bits_per_symbol;
   made["missing_peers"] = report.missing;
   made["ratios"] = ratios_json(report);
-  made["rows"] = nlohmann::ordered_json::array();
-  for (const BenchRow& row : report.rows) made["rows"].push_back(row_json(row));
+  made["rows"] = rows_json(report.rows);
   return made;
 }
 

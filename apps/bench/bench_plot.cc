@@ -60,9 +60,10 @@ std::string bench_svg(const BenchReport& report) {
   made += text_at(20, 48, "",
                   fmt::format("{}; {}; {} repetitions in turns, bars: median, lines: middle half",
                               report.machine.cpu, report.machine.simd, report.repetitions));
-  made += text_at(20, 68, "",
-                  fmt::format("{}, {} {}; commit {}{}", report.input, report.shape, report.dtype,
-                              report.commit, report.made_up ? "; made-up values: sizes mean nothing" : ""));
+  made += text_at(
+      20, 68, "",
+      fmt::format("{}, {} {}; commit {}{}", report.dump.name(), report.dump.shape, report.dump.dtype,
+                  report.commit, report.dump.made_up() ? "; made-up values: sizes mean nothing" : ""));
   double y = kTop;
   for (const BenchRow* row : rows) {
     made += bar(*row, y, fastest);

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "bench/bench_options.h"
 #include "bench/trial.h"
 
 namespace shadowserve {
@@ -29,18 +31,23 @@ void limit_simd(const std::string& name);
 /// Pins the calling thread to `core`, or to the last one it may use when that is negative. Throws StartError.
 BenchMachine pin_and_describe(int core);
 
-nlohmann::ordered_json machine_json(const BenchMachine& machine);
-/// Name, note, facts, and the middle and spread of every measure.
-nlohmann::ordered_json row_json(const BenchRow& row);
+/// What the JSON of every bench begins with: its name, the commit, where it ran and on what.
+nlohmann::ordered_json json_head(const char* bench, const std::string& commit, const BenchMachine& machine,
+                                 const DumpOptions& dump);
+/// Name, note, facts, and the middle and spread of every measure of each row.
+nlohmann::ordered_json rows_json(const std::vector<BenchRow>& rows);
 /// Throws StartError.
 void write_text(const std::string& path, const std::string& text);
+/// JSON alone on stdout when `json` (of --json) is "-"; else `print` is called, and a path gets the JSON.
+/// Throws StartError.
+void show_report(const std::string& json, const nlohmann::ordered_json& made,
+                 const std::function<void()>& print);
 
 struct BenchReport {
   BenchMachine machine;
-  std::string commit, input, shape, dtype;
-  uint32_t chunk_tokens = 0;
+  std::string commit;
+  DumpOptions dump;  ///< with the chunk_tokens that there were
   int repetitions = 0;
-  bool made_up = false;
   std::string default_coder;  ///< kv4's own choice
   double ideal_bits_per_symbol = 0;
   std::vector<std::string> missing;  ///< peers that were not built in

@@ -69,6 +69,12 @@ StoreBackend& BenchStore::at_rate(double gbit_per_s) {
   return *backend;
 }
 
+std::unique_ptr<RecordStore> BenchStore::client(const Clock& clock, uint32_t depth) {
+  auto client = at_rate(0).client(clock, depth);
+  if (!client) throw StartError("cannot open a client of " + name_);
+  return std::move(*client);
+}
+
 void BenchStore::keep_server_to(const std::vector<int>& cores) const {
   if (server_) keep_to_cores(server_->pid(), cores);
 }

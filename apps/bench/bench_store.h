@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +24,8 @@ class BenchStore {
   const std::string& name() const { return name_; }
   /// The backend that receives at most so many Gbit/s; 0 = no limit. Throws StartError.
   StoreBackend& at_rate(double gbit_per_s);
+  /// A client without a limit, with room for `depth` operations. Throws StartError.
+  std::unique_ptr<RecordStore> client(const Clock& clock, uint32_t depth);
   /// Keeps the server that was started here to these cores.
   void keep_server_to(const std::vector<int>& cores) const;
 

@@ -5,19 +5,13 @@
 
 #include "bench/bench_report.h"
 #include "bench/bench_trials.h"
-#include "store/store_url.h"
 
 namespace shadowserve {
 namespace {
 
-/// "1.234 (1.20-1.25)"
 std::string with_spread(const BenchRow& row, const std::string& measure) {
-  for (const Measure& known : row.measures) {
-    if (known.name != measure) continue;
-    const Spread spread = spread_of(known.rates);
-    return fmt::format("{:6.3f} ({:.2f}-{:.2f})", spread.median, spread.p25, spread.p75);
-  }
-  return "-";
+  const Measure* found = row.find_measure(measure);
+  return found ? spread_text(*found, 6) : "-";
 }
 
 double median_of(const BenchRow& row, const std::string& measure) {
@@ -26,11 +20,10 @@ double median_of(const BenchRow& row, const std::string& measure) {
 
 void print_head(const BenchReport& report, std::FILE* out) {
   const BenchMachine& machine = report.machine;
-  fmt::print(out, "bench codec: {}, {} {}, chunks of {} tokens\n", report.input, report.shape, report.dtype,
-             report.chunk_tokens);
+  fmt::print(out, "bench codec: {}\n", report.dump.text());
   fmt::print(out, "on {}, {}, core {} of {}; {} repetitions in turns: median (middle half); commit {}\n",
              machine.cpu, machine.simd, machine.core, machine.cores, report.repetitions, report.commit);
-  if (report.made_up) {
+  if (report.dump.made_up()) {
     fmt::print(
         out,
         "The values are made up: rates are real, but ratios and sizes mean NOTHING for a model. Give a KV "

@@ -2,7 +2,6 @@
 // KV cache.
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "bench/bench_report.h"
@@ -32,9 +31,9 @@ that noise hits all alike. With --json - nothing but JSON goes to stdout. Every 
 byte ends the bench.)";
 
 struct BenchOptions {
-  std::string input, shape = "18x2x2048x256", dtype = "fp16", simd, json, plot;
+  DumpOptions dump{.input = {}, .shape = "18x2x2048x256", .dtype = "fp16"};
+  std::string simd, json, plot;
   std::vector<std::string> profiles;
-  uint32_t chunk_tokens = kChunkTokensDefault;
   int repetitions = 7, core = -1;
 };
 
@@ -46,8 +45,6 @@ std::vector<CoderId> kv4_coders(const KvGeometry& geometry) {
   }
   return coders;
 }
-
-using Trials = std::vector<std::unique_ptr<Trial>>;
 
 /// Adds the rows of "coders". Returns the ideal bits a symbol.
 double add_coders(const BenchInput& input, const std::shared_ptr<DramRing>& ring, Trials& trials) {
@@ -89,18 +86,14 @@ void add_pages(BenchInput& input, CoderId own_choice, const std::shared_ptr<Dram
 
 BenchReport run_trials(const BenchOptions& options) {
   const std::vector<Profile> profiles = chosen_profiles(options.profiles);
-  const std::unique_ptr<BenchInput> input =
-      load_bench_input(options.input, options.shape, options.dtype, options.chunk_tokens);
+  const std::unique_ptr<BenchInput> input = load_bench_input(options.dump);
   const CoderId own_choice = Profile{}.recipe(input->geometry(), 0).coder;
   BenchReport report;
   if (!options.simd.empty()) limit_simd(options.simd);
   report.machine = pin_and_describe(options.core);
   report.commit = SHADOWSERVE_COMMIT;
-  report.made_up = options.input.empty();
-  report.input = report.made_up ? "made-up values" : std::filesystem::path(options.input).filename().string();
-  report.shape = options.shape;
-  report.dtype = options.dtype;
-  report.chunk_tokens = input->geometry().chunk_tokens;
+  report.dump = options.dump;
+  report.dump.chunk_tokens = input->geometry().chunk_tokens;
   report.repetitions = options.repetitions;
   report.default_coder = coder_name(own_choice);
   report.missing = peers::missing_peers();
@@ -113,19 +106,13 @@ BenchReport run_trials(const BenchOptions& options) {
   for (const double bits : {1.0, 2.0, 3.0, 4.0}) {
     for (const uint32_t classes : {1u, kRansSegmentsMax}) trials.push_back(alphabet_trial(bits, classes));
   }
-  run_rounds(trials, options.repetitions);
-  for (const auto& trial : trials) report.rows.push_back(trial->row);
+  report.rows = run_rounds(trials, options.repetitions);
   return report;
 }
 
 int run_bench(const BenchOptions& options) {
   const BenchReport report = run_trials(options);
-  if (options.json == "-") {
-    fmt::print("{}\n", bench_json(report).dump(2));
-  } else {
-    print_bench(report, stdout);
-    if (!options.json.empty()) write_text(options.json, bench_json(report).dump(2) + "\n");
-  }
+  show_report(options.json, bench_json(report), [&] { print_bench(report, stdout); });
   if (!options.plot.empty()) write_text(options.plot, bench_svg(report));
   return 0;
 }
@@ -145,30 +132,16 @@ Command add_codec_bench_command(CLI::App& bench) {
   CLI::App* app = bench.add_subcommand("codec", "Rates and sizes of the codec and its peers");
   app->footer(kFooter);
   const auto options = std::make_shared<BenchOptions>();
-  CLI::Option* shape =
-      app->add_option("--shape", options->shape, "LAYERSx2xTOKENSxCHANNELS or LAYERSx2xTOKENSxHEADSxDIM");
-  shape->capture_default_str();
-  app->add_option("--input", options->input, "a KV cache; made-up values without")
-      ->type_name("FILE")
-      ->needs(shape);
-  app->add_option("--dtype", options->dtype, "type of the elements")
-      ->check(CLI::IsMember({"fp16", "bf16"}))
-      ->capture_default_str();
+  add_dump_options(*app, options->dump);
   app->add_option("--profiles", options->profiles, "profiles to measure, with commas between; all without")
       ->delimiter(',')
       ->type_name("NAMES");
-  app->add_option("--chunk-tokens", options->chunk_tokens, "tokens of a chunk")
-      ->check(CLI::Range(1u, kChunkTokensMax))
-      ->capture_default_str();
-  app->add_option("--repetitions", options->repetitions, "rounds, beside one to warm up")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app->add_option("--core", options->core, "core to run on; the last one without")
-      ->check(CLI::Range(0, 4095));
+  add_chunk_tokens_option(*app, options->dump);
+  add_repetitions_option(*app, options->repetitions, "rounds, beside one to warm up");
+  add_core_option(*app, options->core);
   app->add_option("--simd", options->simd,
                   "at most these instructions for our kernels: AVX2, SSE4, ...; best without");
-  app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
-      ->type_name("FILE|-");
+  add_json_option(*app, options->json);
   app->add_option("--plot", options->plot, "also draw the coders' rates")->type_name("FILE.svg");
   return {app, [options] { return run_bench(*options); }};
 }

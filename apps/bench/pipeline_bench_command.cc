@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
 #include "bench/pipeline_report.h"
 #include "build_commit.h"
@@ -71,7 +70,7 @@ void complete(PipelineBenchOptions& options, const PipelineBench& bench, bool ha
   }
 }
 
-std::vector<std::unique_ptr<Trial>> make_trials(PipelineBench& bench, const PipelineBenchOptions& options) {
+Trials make_trials(PipelineBench& bench, const PipelineBenchOptions& options) {
   const uint32_t most = *std::max_element(options.cores.begin(), options.cores.end());
   const auto rig = std::make_shared<StageRig>(bench.input(), bench.profile(),
                                               std::max(options.fetch_slots, 2 * most), bench.staging());
@@ -79,7 +78,7 @@ std::vector<std::unique_ptr<Trial>> make_trials(PipelineBench& bench, const Pipe
   if (options.separate_stages) {
     kinds = {StageKind::kReceive, StageKind::kDecompress, StageKind::kDequantize, StageKind::kDeliver};
   }
-  std::vector<std::unique_ptr<Trial>> trials;
+  Trials trials;
   for (const uint32_t cores : options.cores) {
     for (const StageKind kind : kinds) trials.push_back(alone_trial(bench, kind, cores, rig));
     for (const double rate : options.rates) trials.push_back(plane_trial(bench, rate, cores));
@@ -92,51 +91,24 @@ PipelineReport run_trials(PipelineBenchOptions options) {
   report.machine = describe_machine();
   PipelineBench bench(options);
   complete(options, bench, bench.store().has_rates());
-  auto trials = make_trials(bench, options);
-  run_rounds(trials, options.repetitions);
+  report.rows = run_rounds(make_trials(bench, options), options.repetitions);
   report.options = options;
   report.commit = SHADOWSERVE_COMMIT;
-  report.input =
-      options.input.empty() ? "made-up values" : std::filesystem::path(options.input).filename().string();
   report.store = bench.store().name();
   report.own_server = bench.store().own_server();
   report.profile = bench.profile().name();
   report.ratio = bench.ratio();
   report.window = bench.window();
   report.heap_watched = heap_is_watched();
-  for (const auto& trial : trials) report.rows.push_back(trial->row);
   return report;
 }
 
 int run_pipeline(PipelineBenchOptions options, const std::vector<std::string>& rates) {
   options.rates = parse_rates(rates);
   const PipelineReport report = run_trials(std::move(options));
-  if (report.options.json == "-") {
-    fmt::print("{}\n", pipeline_json(report).dump(2));
-  } else {
-    print_pipeline(report, stdout);
-    if (!report.options.json.empty()) write_text(report.options.json, pipeline_json(report).dump(2) + "\n");
-  }
+  show_report(report.options.json, pipeline_json(report), [&] { print_pipeline(report, stdout); });
   if (!report.options.plot.empty()) write_text(report.options.plot, pipeline_svg(report));
   return 0;
-}
-
-void add_what_is_fetched(CLI::App& app, PipelineBenchOptions& options) {
-  CLI::Option* shape =
-      app.add_option("--shape", options.shape, "LAYERSx2xTOKENSxCHANNELS or LAYERSx2xTOKENSxHEADSxDIM");
-  shape->capture_default_str();
-  app.add_option("--input", options.input, "a KV cache; made-up values without")
-      ->type_name("FILE")
-      ->needs(shape);
-  app.add_option("--dtype", options.dtype, "type of the elements")
-      ->check(CLI::IsMember({"fp16", "bf16"}))
-      ->capture_default_str();
-  app.add_option("--chunk-tokens", options.chunk_tokens, "tokens of a chunk")
-      ->check(CLI::Range(1u, kChunkTokensMax))
-      ->capture_default_str();
-  app.add_option("--profile", options.profile, "profile of the records")->capture_default_str();
-  app.add_option("--store", options.store, "redis (starts one), memory, or an address")
-      ->capture_default_str();
 }
 
 }  // namespace
@@ -146,7 +118,10 @@ Command add_pipeline_bench_command(CLI::App& bench) {
   app->footer(kFooter);
   const auto options = std::make_shared<PipelineBenchOptions>();
   const auto rates = std::make_shared<std::vector<std::string>>();
-  add_what_is_fetched(*app, *options);
+  add_dump_options(*app, options->dump);
+  add_chunk_tokens_option(*app, options->dump);
+  app->add_option("--profile", options->profile, "profile of the records")->capture_default_str();
+  add_store_option(*app, options->store);
   app->add_option("--rates", *rates, "link rates in Gbit/s; 5,10,20,40,100,unlimited without")
       ->delimiter(',')
       ->type_name("RATES");
@@ -162,11 +137,8 @@ Command add_pipeline_bench_command(CLI::App& bench) {
   app->add_option("--seconds", options->seconds, "measured for each point and repetition")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  app->add_option("--repetitions", options->repetitions, "rounds, beside a short one to warm up")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
-      ->type_name("FILE|-");
+  add_repetitions_option(*app, options->repetitions, "rounds, beside a short one to warm up");
+  add_json_option(*app, options->json);
   app->add_option("--plot", options->plot, "also draw delivered against link rates")->type_name("FILE.svg");
   return {app, [options, rates] { return run_pipeline(*options, *rates); }};
 }

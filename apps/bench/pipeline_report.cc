@@ -14,10 +14,8 @@ double fact_or_0(const BenchRow& row, const std::string& name) {
 }
 
 double median_or_0(const BenchRow& row, const std::string& measure) {
-  for (const Measure& known : row.measures) {
-    if (known.name == measure) return spread_of(known.rates).median;
-  }
-  return 0;
+  const Measure* found = row.find_measure(measure);
+  return found ? spread_of(found->rates).median : 0;
 }
 
 std::vector<const BenchRow*> PipelineReport::points() const {
@@ -73,15 +71,7 @@ PointBounds PipelineReport::bounds(const BenchRow& point) const {
 nlohmann::ordered_json pipeline_json(const PipelineReport& report) {
   const PipelineBenchOptions& options = report.options;
   const BenchRow& best = report.best_point();
-  nlohmann::ordered_json made;
-  made["bench"] = "pipeline";
-  made["commit"] = report.commit;
-  made["machine"] = machine_json(report.machine);
-  made["input"] = {{"name", report.input},
-                   {"made_up", options.input.empty()},
-                   {"shape", options.shape},
-                   {"dtype", options.dtype},
-                   {"chunk_tokens", options.chunk_tokens}};
+  nlohmann::ordered_json made = json_head("pipeline", report.commit, report.machine, options.dump);
   made["profile"] = report.profile;
   made["values_over_records"] = report.ratio;
   made["store"] = report.store;
@@ -99,12 +89,11 @@ nlohmann::ordered_json pipeline_json(const PipelineReport& report) {
                     {"allocations_after_start", median_or_0(best, kAllocations)},
                     {"compressed_gbit_per_core", median_or_0(best, kPerCore)},
                     {"delivered_gb_s", median_or_0(best, kDelivered)}};
-  made["rows"] = nlohmann::ordered_json::array();
-  for (const BenchRow& row : report.rows) {
-    made["rows"].push_back(row_json(row));
-    if (row.table != kPointTable) continue;
-    const PointBounds bounds = report.bounds(row);
-    nlohmann::ordered_json& point = made["rows"].back();
+  made["rows"] = rows_json(report.rows);
+  for (size_t i = 0; i < report.rows.size(); ++i) {
+    if (report.rows[i].table != kPointTable) continue;
+    const PointBounds bounds = report.bounds(report.rows[i]);
+    nlohmann::ordered_json& point = made["rows"][i];
     point["slowest_stage"] = bounds.slowest;
     point["slowest_stage_gb_s"] = bounds.slowest_gb_s;
     point["over_slowest_stage"] = bounds.over_slowest;

@@ -35,7 +35,7 @@ inline constexpr const char* kBoundsExplained =
 struct PipelineReport {
   PipelineBenchOptions options;
   BenchMachine machine;
-  std::string commit, input, store, profile;
+  std::string commit, store, profile;
   bool own_server = false;
   double ratio = 0;  ///< values over records
   uint32_t window = 0;

@@ -6,22 +6,17 @@
 namespace shadowserve {
 namespace {
 
-std::string with_spread(const BenchRow& row, const char* name) {
-  const Spread spread = spread_of(row.measure(name).rates);
-  return fmt::format("{:.3f} ({:.2f}-{:.2f})", spread.median, spread.p25, spread.p75);
-}
-
 void print_head(const PipelineReport& report, std::FILE* out) {
   const PipelineBenchOptions& options = report.options;
-  fmt::print(out, "bench pipeline: {}, {} {}, chunks of {} tokens; {}, {:.3f}x; store: {}\n", report.input,
-             options.shape, options.dtype, options.chunk_tokens, report.profile, report.ratio, report.store);
+  fmt::print(out, "bench pipeline: {}; {}, {:.3f}x; store: {}\n", options.dump.text(), report.profile,
+             report.ratio, report.store);
   fmt::print(out, "on {}, {}, {} cores; {} repetitions of {} s in turns: median (middle half); commit {}\n",
              report.machine.cpu, report.machine.simd, report.machine.cores, options.repetitions,
              options.seconds, report.commit);
   fmt::print(out, "{} slots, {} parts asked for at once; {}\n", options.fetch_slots, report.window,
              options.separate_stages ? "decompress, dequantize and deliver as stages of their own"
                                      : "unpacked in one pass");
-  if (options.input.empty()) {
+  if (options.dump.made_up()) {
     fmt::print(out,
                "The values are made up: rates are real, the ratio of sizes means NOTHING for a model.\n");
   }
@@ -61,7 +56,7 @@ void print_alone(const PipelineReport& report, std::FILE* out) {
     const bool receives = row.name == stage_kind_name(StageKind::kReceive);
     fmt::print(out, "   {:12} {:28} of {:2.0f}: {}{}\n", row.name,
                receives ? "on the first core" : "on the others, if any", fact_or_0(row, kCores),
-               with_spread(row, kDelivered), row.note.empty() ? "" : " *");
+               spread_text(row.measure(kDelivered), 0), row.note.empty() ? "" : " *");
   }
 }
 
@@ -82,7 +77,7 @@ void print_points(const PipelineReport& report, std::FILE* out) {
                "   {:>11} {:>4.0f}{} {:22} {:>8.2f} {:>8.2f} {:>8} {:>11} {:>9.0f}% {:>10.1f} {:>10.1f} "
                "{:>6.2f} {:>6.0f} {:>5.0f}-{:<5.0f}  {}\n",
                link > 0 ? fmt::format("{} Gbit/s", link) : "unlimited", fact_or_0(*row, kCores),
-               row->note.empty() ? " " : "*", with_spread(*row, kDelivered),
+               row->note.empty() ? " " : "*", spread_text(row->measure(kDelivered), 0),
                median_or_0(*row, kCompressedGbit), median_or_0(*row, kPerCore),
                link > 0 ? fmt::format("{:.1f}%", 100 * median_or_0(*row, kLinkShare)) : "-", slowest,
                100 * bounds.over_shared, median_or_0(*row, kChunkP50), median_or_0(*row, kChunkP99),

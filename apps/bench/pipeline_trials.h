@@ -32,10 +32,11 @@ inline constexpr const char* kLinkGbit = "link_gbit_s";  ///< not there: no limi
 inline constexpr const char* kCores = "cores";
 
 struct PipelineBenchOptions {
-  std::string input, shape = "32x2x1024x8x128", dtype = "bf16", profile = "kv4", store = "redis", json, plot;
+  DumpOptions dump{.input = {}, .shape = "32x2x1024x8x128", .dtype = "bf16"};
+  std::string profile = "kv4", store = "redis", json, plot;
   std::vector<double> rates;  ///< Gbit/s; 0 = unlimited; empty: as many as the store can do
   std::vector<uint32_t> cores;
-  uint32_t chunk_tokens = kChunkTokensDefault, fetch_slots = 16;
+  uint32_t fetch_slots = 16;
   double seconds = 2;
   int repetitions = 5;
   bool separate_stages = false;

@@ -145,7 +145,7 @@ class PlaneTrial final : public Trial {
 
 PipelineBench::PipelineBench(const PipelineBenchOptions& options)
     : options_(options), profile_(chosen_profiles({options.profile}).front()), allowed_(allowed_cores()) {
-  input_ = load_bench_input(options.input, options.shape, options.dtype, options.chunk_tokens);
+  input_ = load_bench_input(options.dump);
   store_ = std::make_unique<BenchStore>(options.store, input_->value_bytes() * 2);
   staging_ = make_bench_staging(std::max(kStagingBytes, 2 * input_->geometry().chunk_bytes()));
   RunningPlane(*this, 0, std::min(2u, machine_cores())).client().save(*input_);
@@ -153,19 +153,18 @@ PipelineBench::PipelineBench(const PipelineBenchOptions& options)
 }
 
 void PipelineBench::read_back() {
-  auto client = store_->at_rate(0).client(clock_, 1);
-  if (!client) throw StartError("cannot open a client of " + store_->name());
+  const auto client = store_->client(clock_, 1);
   std::vector<std::byte> record(kRecordBytesMax + kRegionSlack);
   uint64_t record_bytes = 0;
   for (uint32_t part = 0; part < input_->parts(); ++part) {
     const PartShape shape = input_->part(part);
     const ChunkKey key = bench_key(profile_, part / input_->geometry().parts());
     StoreDone done;
-    bool good = (*client)
+    bool good = client
                     ->get(0, StoreKey(key, shape.part), std::span(record).first(kRecordBytesMax),
                           clock_.now_ns() + kStoreNs)
                     .has_value();
-    while (good && (*client)->poll({&done, 1}) == 0) continue;
+    while (good && client->poll({&done, 1}) == 0) continue;
     auto& values = expected_.emplace_back(shape.value_bytes());
     const auto stored = std::span<const std::byte>(record).first(done.bytes);
     good =

@@ -1,8 +1,6 @@
 // `shadowserve bench stage`: how fast every stage of the data plane is alone, on one core.
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "bench/bench_report.h"
 #include "bench/bench_store.h"
 #include "bench/stage_trials.h"
@@ -27,9 +25,9 @@ constexpr uint32_t kSlots = 16;
 constexpr size_t kStagingBytes = 192u << 20;
 
 struct StageOptions {
-  std::string input, shape = "4x2x1024x8x128", dtype = "bf16", store = "redis", json;
+  DumpOptions dump{.input = {}, .shape = "4x2x1024x8x128", .dtype = "bf16"};
+  std::string store = "redis", json;
   std::vector<std::string> profiles{"kv4", "kv4+deflate", "kv4+none", "raw"};
-  uint32_t chunk_tokens = kChunkTokensDefault;
   int repetitions = 7, core = -1;
 };
 
@@ -39,14 +37,6 @@ struct StageReport {
   std::vector<BenchRow> rows;
 };
 
-using Trials = std::vector<std::unique_ptr<Trial>>;
-
-std::shared_ptr<RecordStore> client_of(StoreBackend& backend, const Clock& clock) {
-  auto client = backend.client(clock, kSlots);
-  if (!client) throw StartError("cannot open a client of " + backend.describe());
-  return std::move(*client);
-}
-
 /// Rows of one profile, in the order in which a fetch and then a save meets them.
 void add_stages(const std::shared_ptr<StageRig>& rig, BenchStore& store, BenchStore& memory,
                 const Clock& clock, Trials& trials) {
@@ -54,7 +44,7 @@ void add_stages(const std::shared_ptr<StageRig>& rig, BenchStore& store, BenchSt
     trials.push_back(stage_trial(std::move(name), kind, rig, clock, std::move(client)));
   };
   // A client each, as in the data plane: what one asked is not the other's to collect.
-  const auto client = [&](BenchStore& of) { return client_of(of.at_rate(0), clock); };
+  const auto client = [&](BenchStore& of) { return of.client(clock, kSlots); };
   rig->store_records(*client(store), clock);
   rig->store_records(*client(memory), clock);
   const bool two_stores = store.has_rates();
@@ -78,7 +68,7 @@ void add_stages(const std::shared_ptr<StageRig>& rig, BenchStore& store, BenchSt
 
 StageReport run_trials(const StageOptions& options) {
   const std::vector<Profile> profiles = chosen_profiles(options.profiles);
-  const auto input = load_bench_input(options.input, options.shape, options.dtype, options.chunk_tokens);
+  const auto input = load_bench_input(options.dump);
   const uint64_t bytes = kSlots * kRecordBytesMax * profiles.size();
   BenchStore store(options.store, bytes), memory("memory", bytes);
   StageReport report;
@@ -98,26 +88,18 @@ StageReport run_trials(const StageOptions& options) {
     }
     add_stages(rig, store, memory, clock, trials);
   }
-  run_rounds(trials, options.repetitions);
-  for (const auto& trial : trials) report.rows.push_back(trial->row);
+  report.rows = run_rounds(trials, options.repetitions);
   return report;
 }
 
 std::string with_spread(const BenchRow& row, const char* name) {
-  for (const Measure& measure : row.measures) {
-    if (measure.name != name) continue;
-    const Spread spread = spread_of(measure.rates);
-    return fmt::format("{:8.3f} ({:.2f}-{:.2f})", spread.median, spread.p25, spread.p75);
-  }
-  return "       -";
+  const Measure* found = row.find_measure(name);
+  return found ? spread_text(*found, 8) : "       -";
 }
 
 void print_stages(const StageOptions& options, const StageReport& report) {
   const BenchMachine& machine = report.machine;
-  fmt::print(
-      "bench stage: {}, {} {}, chunks of {} tokens; store: {}\n",
-      options.input.empty() ? "made-up values" : std::filesystem::path(options.input).filename().string(),
-      options.shape, options.dtype, options.chunk_tokens, report.store);
+  fmt::print("bench stage: {}; store: {}\n", options.dump.text(), report.store);
   fmt::print("on {}, {}, core {} of {}; {} repetitions in turns: median (middle half); commit {}\n",
              machine.cpu, machine.simd, machine.core, machine.cores, options.repetitions, SHADOWSERVE_COMMIT);
   if (machine.cores < 2) {
@@ -139,29 +121,17 @@ void print_stages(const StageOptions& options, const StageReport& report) {
 }
 
 nlohmann::ordered_json stages_json(const StageOptions& options, const StageReport& report) {
-  nlohmann::ordered_json made;
-  made["bench"] = "stage";
-  made["commit"] = SHADOWSERVE_COMMIT;
-  made["machine"] = machine_json(report.machine);
-  made["input"] = {{"made_up", options.input.empty()},
-                   {"shape", options.shape},
-                   {"dtype", options.dtype},
-                   {"chunk_tokens", options.chunk_tokens}};
+  nlohmann::ordered_json made = json_head("stage", SHADOWSERVE_COMMIT, report.machine, options.dump);
+  made["input"].erase("name");
   made["store"] = report.store;
   made["repetitions"] = options.repetitions;
-  made["rows"] = nlohmann::ordered_json::array();
-  for (const BenchRow& row : report.rows) made["rows"].push_back(row_json(row));
+  made["rows"] = rows_json(report.rows);
   return made;
 }
 
 int run_stages(const StageOptions& options) {
   const StageReport report = run_trials(options);
-  if (options.json == "-") {
-    fmt::print("{}\n", stages_json(options, report).dump(2));
-    return 0;
-  }
-  print_stages(options, report);
-  if (!options.json.empty()) write_text(options.json, stages_json(options, report).dump(2) + "\n");
+  show_report(options.json, stages_json(options, report), [&] { print_stages(options, report); });
   return 0;
 }
 
@@ -171,31 +141,16 @@ Command add_stage_bench_command(CLI::App& bench) {
   CLI::App* app = bench.add_subcommand("stage", "Rates of every stage of the data plane alone");
   app->footer(kFooter);
   const auto options = std::make_shared<StageOptions>();
-  CLI::Option* shape =
-      app->add_option("--shape", options->shape, "LAYERSx2xTOKENSxCHANNELS or LAYERSx2xTOKENSxHEADSxDIM");
-  shape->capture_default_str();
-  app->add_option("--input", options->input, "a KV cache; made-up values without")
-      ->type_name("FILE")
-      ->needs(shape);
-  app->add_option("--dtype", options->dtype, "type of the elements")
-      ->check(CLI::IsMember({"fp16", "bf16"}))
-      ->capture_default_str();
+  add_dump_options(*app, options->dump);
   app->add_option("--profiles", options->profiles, "profiles to measure, with commas between")
       ->delimiter(',')
       ->type_name("NAMES")
       ->capture_default_str();
-  app->add_option("--chunk-tokens", options->chunk_tokens, "tokens of a chunk")
-      ->check(CLI::Range(1u, kChunkTokensMax))
-      ->capture_default_str();
-  app->add_option("--store", options->store, "redis (starts one), memory, or an address")
-      ->capture_default_str();
-  app->add_option("--repetitions", options->repetitions, "rounds, beside one to warm up")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app->add_option("--core", options->core, "core to run on; the last one without")
-      ->check(CLI::Range(0, 4095));
-  app->add_option("--json", options->json, "also write JSON; - for JSON alone on stdout")
-      ->type_name("FILE|-");
+  add_chunk_tokens_option(*app, options->dump);
+  add_store_option(*app, options->store);
+  add_repetitions_option(*app, options->repetitions, "rounds, beside one to warm up");
+  add_core_option(*app, options->core);
+  add_json_option(*app, options->json);
   return {app, [options] { return run_stages(*options); }};
 }
 

@@ -56,6 +56,11 @@ Spread spread_of(std::vector<double> rates) {
   return {quantile(rates, 0.5), quantile(rates, 0.25), quantile(rates, 0.75)};
 }
 
+std::string spread_text(const Measure& measure, int places) {
+  const Spread spread = spread_of(measure.rates);
+  return fmt::format("{:{}.3f} ({:.2f}-{:.2f})", spread.median, places, spread.p25, spread.p75);
+}
+
 double paired_ratio(const Measure& a, const Measure& b) {
   std::vector<double> ratios;
   for (size_t i = 0; i < std::min(a.rates.size(), b.rates.size()); ++i) {
@@ -72,10 +77,15 @@ double BenchRow::fact(const std::string& wanted) const {
 }
 
 const Measure& BenchRow::measure(const std::string& wanted) const {
-  for (const Measure& measure : measures) {
-    if (measure.name == wanted) return measure;
-  }
+  if (const Measure* found = find_measure(wanted)) return *found;
   throw std::logic_error(fmt::format("row {} has no {}", name, wanted));
+}
+
+const Measure* BenchRow::find_measure(const std::string& wanted) const {
+  for (const Measure& measure : measures) {
+    if (measure.name == wanted) return &measure;
+  }
+  return nullptr;
 }
 
 void Trial::add_rate(const std::string& measure, double amount, double seconds) {
@@ -85,7 +95,7 @@ void Trial::add_rate(const std::string& measure, double amount, double seconds) 
   into.rates.push_back(amount * 1e-9 / std::max(seconds, 1e-9));
 }
 
-void run_rounds(std::vector<std::unique_ptr<Trial>>& trials, int repetitions) {
+std::vector<BenchRow> run_rounds(const Trials& trials, int repetitions) {
   Progress progress(trials.size() * static_cast<size_t>(repetitions + 1));
   for (int round = 0; round <= repetitions; ++round) {
     for (const auto& trial : trials) {
@@ -93,6 +103,9 @@ void run_rounds(std::vector<std::unique_ptr<Trial>>& trials, int repetitions) {
       progress.step(trial->row.name);
     }
   }
+  std::vector<BenchRow> rows;
+  for (const auto& trial : trials) rows.push_back(trial->row);
+  return rows;
 }
 
 }  // namespace shadowserve

@@ -22,6 +22,9 @@ struct Spread {
 };
 Spread spread_of(std::vector<double> rates);
 
+/// "1.234 (1.20-1.25)": the middle, on the right of so many places, and the middle half.
+std::string spread_text(const Measure& measure, int places);
+
 /// The median of a's rate over b's, repetition by repetition.
 double paired_ratio(const Measure& a, const Measure& b);
 
@@ -31,8 +34,9 @@ struct BenchRow {
   std::vector<std::pair<std::string, double>> facts;  ///< numbers that no clock makes, like a ratio
   std::vector<Measure> measures;
 
-  double fact(const std::string& name) const;             ///< REQUIRES that it is there
-  const Measure& measure(const std::string& name) const;  ///< likewise
+  double fact(const std::string& name) const;                  ///< REQUIRES that it is there
+  const Measure& measure(const std::string& name) const;       ///< likewise
+  const Measure* find_measure(const std::string& name) const;  ///< nullptr when it is not there
 };
 
 class Trial {
@@ -49,8 +53,11 @@ class Trial {
   void add_rate(const std::string& measure, double amount, double seconds);
 };
 
-/// One uncounted round, then `repetitions` rounds. After two seconds tells on stderr how far it is.
-void run_rounds(std::vector<std::unique_ptr<Trial>>& trials, int repetitions);
+using Trials = std::vector<std::unique_ptr<Trial>>;
+
+/// One uncounted round, then `repetitions` rounds. Returns the rows. After two seconds tells on stderr how
+/// far it is.
+std::vector<BenchRow> run_rounds(const Trials& trials, int repetitions);
 
 /// Adds up the time of the laps between.
 class Stopwatch {
