@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "bench/pipeline_trials.h"
 #include "command.h"
@@ -66,39 +67,35 @@ class AloneTrial final : public Trial {
   void make_circles() {
     const std::vector<int> cores = bench_.plane_cores(cores_);
     if (kind_ == StageKind::kReceive) {
-      auto client = bench_.store().at_rate(0).client(bench_.clock(), bench_.options().fetch_slots);
-      if (!client) throw StartError("cannot open a client of " + bench_.store().name());
-      store_ = std::move(*client);
-      StageCircleParts parts{.kind = kind_,
-                             .pool = pool_,
-                             .slots = {},
-                             .clock = bench_.clock(),
-                             .core = cores.front(),
-                             .store = store_.get(),
-                             .next = [this](Slot& slot) {
-                               numbers_[slot.index] += static_cast<uint32_t>(numbers_.size());
-                               point_to(slot);
-                             }};
-      for (uint32_t i = 0; i < numbers_.size(); ++i) parts.slots.push_back(i);
-      circles_.push_back(std::make_unique<StageCircle>(std::move(parts)));
+      store_ = bench_.store().client(bench_.clock(), bench_.options().fetch_slots);
+      std::vector<uint32_t> slots(numbers_.size());
+      std::iota(slots.begin(), slots.end(), 0);
+      add_circle(pool_, std::move(slots), cores.front(), [this](Slot& slot) {
+        numbers_[slot.index] += static_cast<uint32_t>(numbers_.size());
+        point_to(slot);
+      });
       return;
     }
     // The first core is the receiver's where there are others; what its own lane adds is a gift.
     const size_t first = cores.size() > 1 ? 1 : 0;
     const size_t lanes = cores.size() - first;
     for (size_t lane = 0; lane < lanes; ++lane) {
-      StageCircleParts parts{.kind = kind_,
-                             .pool = rig_->pool(),
-                             .slots = {},
-                             .clock = bench_.clock(),
-                             .core = cores[first + lane],
-                             .store = nullptr,
-                             .next = [this](Slot& slot) { rig_->move_on(slot); }};
+      std::vector<uint32_t> slots;
       for (size_t i = lane; i < rig_->fetch_slots(); i += lanes) {
-        parts.slots.push_back(rig_->fetching(static_cast<uint32_t>(i)).index);
+        slots.push_back(rig_->fetching(static_cast<uint32_t>(i)).index);
       }
-      circles_.push_back(std::make_unique<StageCircle>(std::move(parts)));
+      add_circle(rig_->pool(), std::move(slots), cores[first + lane],
+                 [this](Slot& slot) { rig_->move_on(slot); });
     }
+  }
+  void add_circle(SlotPool& pool, std::vector<uint32_t> slots, int core, std::function<void(Slot&)> next) {
+    circles_.push_back(std::make_unique<StageCircle>(StageCircleParts{.kind = kind_,
+                                                                      .pool = pool,
+                                                                      .slots = std::move(slots),
+                                                                      .clock = bench_.clock(),
+                                                                      .core = core,
+                                                                      .store = store_.get(),
+                                                                      .next = std::move(next)}));
   }
 
   uint64_t value_bytes() const {
