@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstring>

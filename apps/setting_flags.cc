@@ -1,5 +1,4 @@
 // Settings as flags, and their four sources in order.
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>

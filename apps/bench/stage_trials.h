@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "bench/stage_circle.h"
 #include "bench/stage_rig.h"

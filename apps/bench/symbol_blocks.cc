@@ -1,7 +1,6 @@
 // Takes the symbols of quantized parts apart into the blocks that coders see.
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "bench/bench_input.h"
 
