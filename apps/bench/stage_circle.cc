@@ -93,11 +93,11 @@ std::unique_ptr<SlotStage> StageCircle::make_stage() {
     case StageKind::kDequantize:
       return std::make_unique<DequantizeStage>(pool, clock);
     case StageKind::kDeliver:
-      return std::make_unique<CopyStage>(pool, clock, copy_, CopyDirection::kDeliver);
+      return std::make_unique<CopyStage>(pool, clock, copies_, CopyDirection::kDeliver);
     case StageKind::kUnpack:
       return std::make_unique<UnpackStage>(pool, clock, *inflate_, workspace_, speed_);
     case StageKind::kCollect:
-      return std::make_unique<CopyStage>(pool, clock, copy_, CopyDirection::kCollect);
+      return std::make_unique<CopyStage>(pool, clock, copies_, CopyDirection::kCollect);
     case StageKind::kQuantize:
       return std::make_unique<QuantizeStage>(pool, clock);
     case StageKind::kCompress:

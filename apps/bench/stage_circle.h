@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "codec/host_inflate_engine.h"
+#include "plane/copy_engines.h"
 #include "plane/lane_speed.h"
 #include "plane/stage_loop.h"
 #include "store/record_store.h"
-#include "world/copy_engine.h"
 
 namespace shadowserve {
 
@@ -67,7 +67,7 @@ class StageCircle {
   Pipe in_, out_;
   CoderWorkspace workspace_;
   std::unique_ptr<HostInflateEngine> inflate_;
-  HostCopyEngine copy_;
+  CopyEngines copies_;
   LaneSpeed speed_;
   std::unique_ptr<SlotStage> stage_;
   std::unique_ptr<AgainStage> again_;

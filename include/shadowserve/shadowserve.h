@@ -51,6 +51,8 @@ typedef struct ss_options {
   uint32_t save_timeout_ms;            /* default 10000: afterwards a save is dropped */
   uint64_t staging_bytes; /* default 256 MiB; memory shared with the data plane (ss_transfer only) */
   int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
+  int32_t device; /* 1 + the CUDA device that holds the pages; 0 = pages in host memory (ss_transfer only).
+                     The staging memory is then taken there as well */
 } ss_options;
 
 /* ---- identity ---- */
@@ -103,8 +105,16 @@ void ss_lookup_read_stats(const ss_lookup* lookup, ss_lookup_stats* out);
 /* How the attention kernel lays out one page (block) of one head; D = head_dim, N = tokens of a page.
  *   SS_PAGES_VEC    K at d * N + t,  V at N * D + t * D + d   (vLLM's CPU "vec" and "vec16" kernels)
  *   SS_PAGES_AMX    K and V pair-packed for AMX tiles, see placement.h
- *   SS_PAGES_PLAIN  K at t * D + d,  V at N * D + t * D + d */
-typedef enum ss_page_layout { SS_PAGES_VEC = 1, SS_PAGES_AMX = 2, SS_PAGES_PLAIN = 3 } ss_page_layout;
+ *   SS_PAGES_PLAIN  K at t * D + d,  V at N * D + t * D + d
+ *   SS_PAGES_STRIDED  token t of head h of page b at b * page_stride + t * token_stride + h * head_stride, V
+ * plane_stride behind K: every layout whose D elements lie together. The only one for pages on a GPU, and
+ * only for these */
+typedef enum ss_page_layout {
+  SS_PAGES_VEC = 1,
+  SS_PAGES_AMX = 2,
+  SS_PAGES_PLAIN = 3,
+  SS_PAGES_STRIDED = 4
+} ss_page_layout;
 
 /* The engine's paged KV memory: head h of page b of layer l starts at
  * layer_base[l] + b * page_stride_bytes + h * head_stride_bytes. */
@@ -114,17 +124,25 @@ typedef struct ss_pages {
   uint32_t pages;
   uint64_t page_stride_bytes;
   uint64_t head_stride_bytes;
-  void* const* layer_base; /* copied */
-  uint32_t layers;         /* how many pointers these are: options.layers */
+  void* const* layer_base;     /* copied */
+  uint32_t layers;             /* how many pointers these are: options.layers */
+  uint64_t plane_stride_bytes; /* SS_PAGES_STRIDED only, as the next */
+  uint64_t token_stride_bytes;
 } ss_pages;
 
 ss_transfer* ss_transfer_open(const ss_options* options, char* message, size_t message_bytes);
 /* Withdraws everything; when it returns nothing touches the pages any more. May take milliseconds. */
 void ss_transfer_close(ss_transfer* transfer);
 
-/* Required before fetch and save. kUnsupported or kConfig with a sentence in `message`. */
+/* Required before fetch and save, once. kUnsupported or kConfig with a sentence in `message`. For pages on a
+ * GPU it takes milliseconds. */
 ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages, char* message,
                                     size_t message_bytes);
+
+/* Pages on a GPU: fetches and saves asked for from now on touch pages only behind everything that was put
+ * into this CUDA stream before this call. Call it before the fetches of a step and before its saves, with the
+ * stream that the engine computes in; without, they are refused. A few microseconds, no waiting. */
+ss_error ss_transfer_fence(ss_transfer* transfer, void* cuda_stream);
 
 /* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these) and places the
  * tokens

@@ -90,7 +90,9 @@ ss_page_layout page_layout(std::string_view name) {
   if (name == "vec" || name == "vec16") return SS_PAGES_VEC;
   if (name == "amx") return SS_PAGES_AMX;
   if (name == "plain") return SS_PAGES_PLAIN;
-  throw py::value_error("page layout '" + std::string(name) + "' is unknown: use vec, vec16, amx or plain");
+  if (name == "strided") return SS_PAGES_STRIDED;
+  throw py::value_error("page layout '" + std::string(name) +
+                        "' is unknown: use vec, vec16, amx, plain or strided");
 }
 
 Memory::Memory(const py::object& given, size_t bytes, bool writable) {

@@ -114,7 +114,7 @@ py::dict transfer_stats(TransferHandle& transfer) {
 
 void register_pages(TransferHandle& transfer, const std::string& layout, const py::object& layer_ptrs,
                     uint32_t pages, uint32_t page_tokens, uint64_t page_stride_bytes,
-                    uint64_t head_stride_bytes) {
+                    uint64_t head_stride_bytes, uint64_t plane_stride_bytes, uint64_t token_stride_bytes) {
   std::vector<void*> bases;
   for (const uint64_t address : numbers<uint64_t>(layer_ptrs))
     bases.push_back(reinterpret_cast<void*>(address));
@@ -124,7 +124,9 @@ void register_pages(TransferHandle& transfer, const std::string& layout, const p
                        page_stride_bytes,
                        head_stride_bytes,
                        bases.data(),
-                       static_cast<uint32_t>(bases.size())};
+                       static_cast<uint32_t>(bases.size()),
+                       plane_stride_bytes,
+                       token_stride_bytes};
   char message[512] = "";
   if (ss_transfer_register_pages(transfer.get(), &given, message, sizeof message) != 0) {
     throw py::value_error(message);
@@ -252,7 +254,15 @@ PYBIND11_MODULE(_native, module) {
   py::class_<TransferHandle>(module, "Transfer")
       .def(py::init<const py::dict&>(), py::arg("options"))
       .def("register_pages", register_pages, py::arg("layout"), py::arg("layer_ptrs"), py::arg("pages"),
-           py::arg("page_tokens"), py::arg("page_stride_bytes"), py::arg("head_stride_bytes"))
+           py::arg("page_tokens"), py::arg("page_stride_bytes"), py::arg("head_stride_bytes"),
+           py::arg("plane_stride_bytes") = 0, py::arg("token_stride_bytes") = 0)
+      .def(
+          "fence",
+          [](TransferHandle& transfer, uint64_t cuda_stream) {
+            // When it fails, what is asked for next is refused: the engine computes.
+            ss_transfer_fence(transfer.get(), reinterpret_cast<void*>(cuda_stream));
+          },
+          py::arg("cuda_stream"))
       .def("fetch", fetch, py::arg("id"), py::arg("keys"), py::arg("first_chunk"), py::arg("first_token"),
            py::arg("page_ids"))
       .def("save", save, py::arg("id"), py::arg("keys"), py::arg("first_chunk"), py::arg("page_ids"))

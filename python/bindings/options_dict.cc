@@ -31,6 +31,7 @@ const std::map<std::string, Field>& fields() {
       {"save_timeout_ms", &ss_options::save_timeout_ms},
       {"staging_bytes", &ss_options::staging_bytes},
       {"core", &ss_options::core},
+      {"device", &ss_options::device},
   };
   return all;
 }

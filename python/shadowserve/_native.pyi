@@ -9,7 +9,7 @@ Ints = Union[Sequence[int], Buffer]
 """A list of ints, or a one-dimensional array of 32-bit or 64-bit integers."""
 Memory = Union[int, Buffer]
 """An address, or a contiguous buffer that is large enough."""
-Layout = Literal["vec", "vec16", "amx", "plain"]
+Layout = Literal["vec", "vec16", "amx", "plain", "strided"]
 Event = tuple[Literal["fetched", "gathered"], int, Optional[str], int, int]
 """Kind, id, name of the error or None, chunks_placed, chunks."""
 
@@ -42,8 +42,12 @@ class Transfer:
         page_tokens: int,
         page_stride_bytes: int,
         head_stride_bytes: int,
+        plane_stride_bytes: int = 0,
+        token_stride_bytes: int = 0,
     ) -> None:
-        """The memory has to stay until close()."""
+        """The memory has to stay until close(). Plane and token strides: of pages on a GPU, layout "strided"."""
+    def fence(self, cuda_stream: int) -> None:
+        """Pages on a GPU: what is asked for from now on touches them behind what this stream was given so far."""
     def fetch(self, id: int, keys: bytes, first_chunk: int, first_token: int, page_ids: Ints) -> None: ...
     def save(self, id: int, keys: bytes, first_chunk: int, page_ids: Ints) -> None: ...
     def cancel(self, id: int) -> None: ...

@@ -34,6 +34,9 @@ inline constexpr uint32_t kHeadDimMax = 1024;
 /// Engines (links) one data plane serves: a fixed table, nothing is allocated when one attaches.
 inline constexpr uint32_t kSessionsMax = 16;
 
+/// GPUs of one host whose engines a data plane serves.
+inline constexpr int kDevicesMax = 16;
+
 /// Entries of a link ring; with 1,024 entries a 32k-token prefix of an 8B model is queued in one go.
 inline constexpr uint32_t kLinkRingEntries = 1024;
 

@@ -140,6 +140,10 @@ ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages
   return code(Error::kConfig);
 }
 
+ss_error ss_transfer_fence(ss_transfer* transfer, void* cuda_stream) {
+  return code(transfer->transfer.fence(cuda_stream));
+}
+
 ss_error ss_fetch(ss_transfer* transfer, uint64_t id, const uint8_t* keys, uint32_t first_chunk,
                   uint32_t count, uint32_t first_token, const int32_t* page_ids, size_t page_count) {
   return code(transfer->transfer.fetch({id, keys, first_chunk, count, first_token, {page_ids, page_count}}));

@@ -12,6 +12,7 @@
 
 #include "chunk/record.h"
 #include "control/staging_table.h"
+#include "kernels/device_memory.h"
 #include "wire/socket_path.h"
 #include "world/clock.h"
 
@@ -111,6 +112,11 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
     return fmt::format("core is {}: this machine has {} cores (the option is 1 + the core)", options.core + 1,
                        cores);
   }
+  if (options.device >= 0 && options.device >= gpu_count()) {
+    return fmt::format("device is {}: this process can use {} GPUs (the option is 1 + the device){}",
+                       options.device + 1, gpu_count(),
+                       gpu_count() == 0 ? ", or was built without CUDA" : "");
+  }
   return role == ClientRole::kTransfer ? staging_problem(options) : std::string();
 }
 
@@ -124,6 +130,7 @@ LinkHello ClientOptions::hello() const {
   const ChunkKey seal = seal_key(space);
   std::memcpy(hello.seal_key, seal.data(), sizeof hello.seal_key);
   hello.staging_bytes = staging_bytes;
+  hello.staging_kind = device < 0 ? StagingKind::kHost : StagingKind::kDevice;
   std::memcpy(hello.client_name, client_name.data(),
               std::min(client_name.size(), sizeof hello.client_name - 1));
   return hello;
@@ -160,6 +167,7 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   options.staging_bytes =
       role == ClientRole::kTransfer ? or_default(from.staging_bytes, uint64_t{256} << 20) : 0;
   options.core = from.core - 1;
+  options.device = role == ClientRole::kTransfer ? from.device - 1 : -1;
   message = problem_of(options, role);
   if (!message.empty()) return fail(Error::kConfig);
   return options;

@@ -21,6 +21,7 @@ struct ClientOptions {
   uint64_t save_timeout_ns = 0;
   uint64_t staging_bytes = 0;  ///< 0 for a lookup
   int core = -1;               ///< of the link thread; -1: not pinned
+  int device = -1;             ///< GPU that holds pages and staging memory; -1: the host does
 
   const KvGeometry& geometry() const { return space.geometry; }
   /// The first message of a link.

@@ -31,8 +31,12 @@ void close_fd(int& fd) {
 
 }  // namespace
 
-PlaneLink::PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock)
-    : socket_path_(std::move(socket_path)), hello_(hello), clock_(clock), down_since_ns_(clock.now_ns()) {}
+PlaneLink::PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device)
+    : socket_path_(std::move(socket_path)),
+      hello_(hello),
+      device_(device),
+      clock_(clock),
+      down_since_ns_(clock.now_ns()) {}
 
 PlaneLink::~PlaneLink() { close_all(); }
 
@@ -73,13 +77,9 @@ bool PlaneLink::connect_and_greet() {
     return false;
   }
   // Only now: an absent plane costs no memory.
-  if (hello_.staging_bytes > 0) {
-    auto staging = SharedRegion::create("shadowserve-staging", hello_.staging_bytes);
-    if (!staging) {
-      say_down("no memory for the staging region");
-      return false;
-    }
-    staging_ = std::move(*staging);
+  if (hello_.staging_bytes > 0 && !take_staging()) {
+    say_down("no memory for the staging region");
+    return false;
   }
   if (!send_hello()) {
     say_down("it did not take the greeting");
@@ -90,8 +90,23 @@ bool PlaneLink::connect_and_greet() {
   return true;
 }
 
+bool PlaneLink::take_staging() {
+  if (device_ < 0) {
+    auto staging = SharedRegion::create("shadowserve-staging", hello_.staging_bytes);
+    if (staging) staging_ = std::move(*staging);
+    return staging.has_value();
+  }
+  auto staging = DeviceMemory::allocate(device_, hello_.staging_bytes);
+  if (!staging) return false;
+  const auto handle = staging->handle();
+  if (!handle) return false;
+  hello_.device_staging = *handle;
+  device_staging_ = std::move(*staging);
+  return true;
+}
+
 bool PlaneLink::send_hello() {
-  iovec part{const_cast<LinkHello*>(&hello_), sizeof hello_};
+  iovec part{&hello_, sizeof hello_};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = &part;
@@ -219,6 +234,7 @@ void PlaneLink::close_all() {
   replies_ = {};
   rings_ = {};
   staging_ = {};
+  if (device_staging_.data() != nullptr) retired_staging_ = std::move(device_staging_);
   ring_entries_ = 0;
 }
 

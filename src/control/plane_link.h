@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "memory/shared_region.h"
@@ -22,8 +23,9 @@ class PlaneLink {
   static constexpr uint64_t kBackoffMaxNs = 1'000 * kNsPerMs;
   static constexpr uint64_t kWelcomeTimeoutNs = 2'000 * kNsPerMs;
 
-  /// `hello.staging_bytes` says how much staging memory each connection gets. `clock` must outlive the link.
-  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock);
+  /// `hello.staging_bytes` says how much staging memory each connection gets, and its staging_kind where:
+  /// kDevice on GPU `device`. `clock` must outlive the link.
+  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device = -1);
   ~PlaneLink();
   PlaneLink(const PlaneLink&) = delete;
   PlaneLink& operator=(const PlaneLink&) = delete;
@@ -53,13 +55,17 @@ class PlaneLink {
   bool prepare_sleep() { return !up() || replies_.prepare_sleep(); }
   void end_sleep();
 
-  std::byte* staging() const { return staging_.data(); }
+  /// GPU memory on a link of kind kDevice.
+  std::span<std::byte> staging() const {
+    return device_ < 0 ? staging_.span() : std::span(device_staging_.data(), device_staging_.size());
+  }
   /// Requests that may be in flight at once: a reply never lacks room.
   uint32_t ring_entries() const { return ring_entries_; }
 
  private:
   enum class State : uint8_t { kDown, kGreeting, kUp };
   bool connect_and_greet();
+  bool take_staging();
   bool send_hello();
   Change read_welcome();
   bool adopt(const LinkWelcome& welcome, int (&fds)[3]);
@@ -71,7 +77,8 @@ class PlaneLink {
   enum class Absence : uint8_t { kNone, kSaid, kUnsaid };
 
   const std::string socket_path_;
-  const LinkHello hello_;
+  LinkHello hello_;
+  const int device_;
   const Clock& clock_;
   State state_ = State::kDown;
   uint64_t retry_at_ns_ = 0;
@@ -86,6 +93,10 @@ class PlaneLink {
   int plane_doorbell_ = -1;
   int own_doorbell_ = -1;
   SharedRegion staging_;
+  DeviceMemory device_staging_;
+  /// Of the connection before: a plane that is stuck rather than dead has it open for some time yet, and CUDA
+  /// promises nothing for memory that is freed under somebody.
+  DeviceMemory retired_staging_;
   SharedRegion rings_;
   RequestRing requests_;
   ReplyRing replies_;

@@ -125,7 +125,7 @@ TEST_F(PlaneLinkTest, APeerThatTalksOnTheSocketIsNoPlane) {
 TEST_F(PlaneLinkTest, LookupsNeedNoStaging) {
   open(0);
   EXPECT_EQ(pump(), PlaneLink::Change::kCameUp);
-  EXPECT_EQ(link->staging(), nullptr);
+  EXPECT_EQ(link->staging().data(), nullptr);
 }
 
 }  // namespace

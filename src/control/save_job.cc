@@ -10,21 +10,27 @@ namespace shadowserve {
 SaveJob::SaveJob(JobOrder given) : TransferJob(std::move(given)) {
   const uint32_t last = order.pages->geometry.parts() - 1;
   next_ = {0, last};
+  left_to_gather_ = chunks() * (last + 1);
   states_.assign(chunks(), ChunkState{last});
 }
 
 bool SaveJob::next(PartTask& task) const {
   task = next_;
-  return !all_gathered();
+  return next_.chunk < chunks();
+}
+
+void SaveJob::gathering() {
+  if (next_.part > 0) {
+    --next_.part;
+  } else {
+    next_ = {next_.chunk + 1, order.pages->geometry.parts() - 1};
+  }
 }
 
 bool SaveJob::gathered(PartTask task, uint32_t region) {
-  SS_CHECK(task.chunk == next_.chunk && task.part == next_.part, "parts are gathered in the job's order");
-  if (task.part > 0) {
-    --next_.part;
-    return true;
-  }
-  next_ = {task.chunk + 1, order.pages->geometry.parts() - 1};
+  SS_CHECK(left_to_gather_ > 0, "a part is gathered once");
+  --left_to_gather_;
+  if (task.part > 0) return true;
   ChunkState& state = states_[task.chunk];
   if (state.others_left == 0) return true;
   state.held = region;

@@ -15,8 +15,10 @@ class SaveJob final : public TransferJob {
  public:
   explicit SaveJob(JobOrder given);
 
-  /// The next part to gather; false when all pages were read.
+  /// The next part to gather; false when there is none.
   bool next(PartTask& task) const;
+  /// Its pages are being read.
+  void gathering();
   /// `region` holds the part's values. True: send it now. False: the job holds it until stored() returns it.
   bool gathered(PartTask task, uint32_t region);
   void sent() { ++in_flight_; }
@@ -28,7 +30,7 @@ class SaveJob final : public TransferJob {
   uint32_t in_flight() const { return in_flight_; }
   /// Something of it was read: with the staging memory lost, it cannot go on.
   bool started() const { return next_.chunk > 0 || next_.part + 1 < order.pages->geometry.parts(); }
-  bool all_gathered() const { return next_.chunk == chunks(); }
+  bool all_gathered() const { return left_to_gather_ == 0; }
   uint32_t chunks_stored() const { return chunks_stored_; }
   bool done() const { return chunks_stored_ == chunks(); }
 
@@ -40,6 +42,7 @@ class SaveJob final : public TransferJob {
     uint32_t held = StagingTable::kNone;
   };
   PartTask next_;
+  uint32_t left_to_gather_;
   uint32_t in_flight_ = 0;
   uint32_t chunks_stored_ = 0;
   std::vector<ChunkState> states_;

@@ -58,8 +58,13 @@ class TestPages {
     for (uint32_t layer = 0; layer < geometry.layers; ++layer) {
       base_.push_back(bytes.data() + page_bytes_ * pages * layer);
     }
-    described = {static_cast<uint32_t>(layout), 32,           pages,          page_bytes_,
-                 shape_.head_stride_bytes,      base_.data(), geometry.layers};
+    described.layout = static_cast<uint32_t>(layout);
+    described.page_tokens = 32;
+    described.pages = pages;
+    described.page_stride_bytes = page_bytes_;
+    described.head_stride_bytes = shape_.head_stride_bytes;
+    described.layer_base = base_.data();
+    described.layers = geometry.layers;
   }
   void fill_random(uint32_t seed) {
     std::mt19937_64 random(seed);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "contract/check.h"
+#include "control/engine_pages.h"
 #include "control/fetch_job.h"
 #include "control/save_job.h"
 
@@ -27,26 +28,39 @@ Result<void> Transfer::register_pages(const ss_pages& pages, std::string& messag
                           options_.geometry().layers);
     return fail(Error::kConfig);
   }
-  auto map = std::make_shared<PageMap>();
-  map->geometry = options_.geometry();
-  map->shape = {static_cast<PageLayout>(pages.layout), pages.page_tokens, map->geometry.kv_heads,
-                map->geometry.head_dim, pages.head_stride_bytes};
-  map->pages = pages.pages;
-  map->page_stride_bytes = pages.page_stride_bytes;
-  for (uint32_t layer = 0; layer < map->geometry.layers; ++layer) {
-    map->layer_base.push_back(static_cast<std::byte*>(pages.layer_base[layer]));
+  if (pages_ != nullptr) {
+    message = "the pages are registered already: open another transfer for other pages";
+    return fail(Error::kConfig);
   }
-  if (auto valid = map->validate(message); !valid) return valid;
-  pages_ = std::move(map);
+  auto mover = make_page_mover(pages, options_.geometry(), options_.device, message);
+  if (!mover) return fail(mover.error());
+  use_pages({options_.geometry(), pages.page_tokens, pages.pages}, std::move(*mover));
+  return {};
+}
+
+void Transfer::use_pages(const PagedTokens& pages, std::unique_ptr<PageMover> mover) {
+  SS_CHECK(pages_ == nullptr, "a transfer has one set of pages");
+  mover_ = std::move(mover);
+  worker_.use(*mover_);
+  pages_ = std::make_shared<PagedTokens>(pages);
+}
+
+Result<void> Transfer::fence(void* cuda_stream) {
+  fence_ = nullptr;  // if there can be none, nothing may touch the pages
+  if (options_.device < 0) return fail(Error::kConfig);
+  auto recorded = StreamFence::record(options_.device, cuda_stream);
+  if (!recorded) return fail(recorded.error());
+  fence_ = std::move(*recorded);
   return {};
 }
 
 bool Transfer::sane(ss_event_kind kind, const Ask& ask) const {
   if (pages_ == nullptr || ask.chunks == 0 || ask.keys == nullptr) return false;
+  if (options_.device >= 0 && fence_ == nullptr) return false;
   const uint64_t each = pages_->pages_per_chunk();
   const uint64_t first = ask.first_chunk * each, end = (uint64_t{ask.first_chunk} + ask.chunks) * each;
   if (ask.page_ids.size() < end) return false;
-  const uint64_t used = kind == SS_FETCHED ? ask.first_token / pages_->shape.page_tokens : 0;
+  const uint64_t used = kind == SS_FETCHED ? ask.first_token / pages_->page_tokens : 0;
   for (uint64_t index = std::max(first, used); index < end; ++index) {
     if (ask.page_ids[index] < 0 || static_cast<uint32_t>(ask.page_ids[index]) >= pages_->pages) return false;
   }
@@ -78,6 +92,7 @@ Result<void> Transfer::start(ss_event_kind kind, const Ask& ask) {
   const auto ids = ask.page_ids.subspan(ask.first_chunk * each, ask.chunks * each);
   order.page_ids.assign(ids.begin(), ids.end());
   order.pages = pages_;
+  order.after = fence_;
   order.asked_ns = clock_.now_ns();
   order.deadline_ns =
       order.asked_ns + (kind == SS_FETCHED ? options_.fetch_timeout_ns : options_.save_timeout_ns);

@@ -21,7 +21,12 @@ class Transfer {
   enum class Thread : uint8_t { kOwn, kStepped };
   Transfer(ClientOptions options, const Clock& clock, Thread thread = Thread::kOwn);
 
+  /// Once.
   Result<void> register_pages(const ss_pages& pages, std::string& message);
+  /// The same, with a mover of the caller's.
+  void use_pages(const PagedTokens& pages, std::unique_ptr<PageMover> mover);
+  /// See ss_transfer_fence().
+  Result<void> fence(void* cuda_stream);
 
   /// What a fetch or save asks for; see ss_fetch() and ss_save().
   struct Ask {
@@ -52,7 +57,9 @@ class Transfer {
 
   const ClientOptions options_;
   const Clock& clock_;
-  std::shared_ptr<const PageMap> pages_;
+  std::shared_ptr<const PagedTokens> pages_;
+  std::unique_ptr<PageMover> mover_;
+  std::shared_ptr<const StreamFence> fence_;
   std::unordered_multimap<uint64_t, std::shared_ptr<TransferJob>> open_;
   std::deque<ss_event> refused_;
   uint64_t serial_ = 0;

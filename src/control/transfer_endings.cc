@@ -36,17 +36,21 @@ void TransferWorker::end_withdrawn() {
 
 void TransferWorker::end_expired() {
   const uint64_t now = clock_.now_ns();
-  // Every fetch has the same time, so the queue is ordered by deadline; so is the saves'.
-  while (!fetches_.empty() && now >= fetches_.front()->order.deadline_ns + kGraceNs) {
-    finish(*std::shared_ptr<FetchJob>(fetches_.front()), Error::kDeadline);
-  }
-  while (!saves_.empty() && now >= saves_.front()->order.deadline_ns + kGraceNs) {
-    finish(*std::shared_ptr<SaveJob>(saves_.front()), Error::kDeadline);
-  }
-  if (!link_.up() && !idle() && now >= link_.down_since_ns() + kLinkPatienceNs) {
-    while (!fetches_.empty()) finish(*std::shared_ptr<FetchJob>(fetches_.front()), Error::kPlaneDown);
-    while (!saves_.empty()) finish(*std::shared_ptr<SaveJob>(saves_.front()), Error::kPlaneDown);
-  }
+  const bool left_alone = !link_.up() && now >= link_.down_since_ns() + kLinkPatienceNs;
+  const auto end_late = [&](auto& jobs) {
+    // Every fetch has the same time, so the queue is ordered by deadline; so is the saves'.
+    if (jobs.empty() || !(left_alone || now >= jobs.front()->order.deadline_ns + kGraceNs)) return;
+    for (const auto& job : std::vector(jobs.begin(), jobs.end())) {
+      if (job->ending) continue;
+      if (now >= job->order.deadline_ns + kGraceNs) {
+        finish(*job, Error::kDeadline);
+      } else if (left_alone) {
+        finish(*job, Error::kPlaneDown);
+      }
+    }
+  };
+  end_late(fetches_);
+  end_late(saves_);
   if (staging_.with_plane() > 0 && now >= silence_check_ns_) {
     silence_check_ns_ = now + kSilenceCheckEveryNs;
     if (now >= staging_.oldest_deadline_ns() + kSilenceNs) {
@@ -62,6 +66,7 @@ void TransferWorker::end_all_in_flight() {
   strange_replies_ = 0;
   // The staging memory is gone. Jobs that have nothing in it wait for the next link.
   staging_.reset();
+  moves_are_stale_ = moves_under_way_ > 0;
   for (const auto& job : std::vector(fetches_.begin(), fetches_.end())) {
     if (job->in_flight() > 0) finish(*job, Error::kPlaneDown);
   }
@@ -70,7 +75,15 @@ void TransferWorker::end_all_in_flight() {
   }
 }
 
+bool TransferWorker::ends_later(TransferJob& job, Error error) {
+  // Whoever is told that a job has ended may use its pages, and its regions are somebody else's: nothing
+  // moves by then.
+  if (!job.ending) job.ending = error;
+  return job.moves > 0;
+}
+
 void TransferWorker::finish(FetchJob& job, Error error) {
+  if (ends_later(job, error)) return;
   const uint32_t placed = job.chunks_placed();
   if (placed == job.chunks()) error = Error::kNone;
   staging_.abandon(&job);
@@ -84,6 +97,7 @@ void TransferWorker::finish(FetchJob& job, Error error) {
 }
 
 void TransferWorker::finish(SaveJob& job, Error error) {
+  if (ends_later(job, error)) return;
   staging_.abandon(&job);
   if (error != Error::kNone) count(counters_.save_failed, error, job.chunks() - job.chunks_stored());
   if (!job.event_sent) say_gathered(job, error);

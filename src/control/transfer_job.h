@@ -5,12 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "chunk/chunk_key.h"
 #include "contract/error.h"
-#include "control/page_map.h"
+#include "control/page_mover.h"
 #include "shadowserve/shadowserve.h"
 
 namespace shadowserve {
@@ -24,7 +25,8 @@ struct JobOrder {
   uint32_t first_chunk = 0;
   uint32_t first_token = 0;       ///< fetch: place from here on
   std::vector<int32_t> page_ids;  ///< of these chunks only
-  std::shared_ptr<const PageMap> pages;
+  std::shared_ptr<const PagedTokens> pages;
+  std::shared_ptr<const StreamFence> after;  ///< pages on a GPU: behind this they are ours
   uint64_t asked_ns = 0;
   uint64_t deadline_ns = 0;
 };
@@ -51,6 +53,10 @@ class TransferJob {
     std::atomic_thread_fence(std::memory_order_acquire);
     return !withdrawn_.load(std::memory_order_acquire);
   }
+
+  // Link thread only.
+  uint32_t moves = 0;           ///< parts on their way between staging and pages
+  std::optional<Error> ending;  ///< it has failed, and ends as soon as nothing of it moves any more
 
   uint32_t chunks() const { return static_cast<uint32_t>(order.keys.size()); }
   std::span<const int32_t> chunk_pages(uint32_t chunk) const {

@@ -12,6 +12,7 @@ namespace {
 constexpr int kRepliesPerStep = 8;
 // Answers to nothing: a peer that sends this many is broken.
 constexpr uint32_t kStrangeRepliesMax = 1'000;
+constexpr uint64_t kLookAtMovesNs = 20 * kNsPerUs;
 
 Error error_of(const LinkReply& reply) {
   return reply.error < kErrorCount ? static_cast<Error>(reply.error) : Error::kPlaneDown;
@@ -23,8 +24,9 @@ TransferWorker::TransferWorker(const ClientOptions& options, const Clock& clock,
     : options_(options),
       clock_(clock),
       counters_(counters),
-      link_(options.socket_path, options.hello(), clock),
+      link_(options.socket_path, options.hello(), clock, options.device),
       staging_(options.geometry(), options.staging_bytes),
+      moves_(staging_.size()),
       commands_(kJobsMax),
       events_(kJobsMax) {}
 
@@ -61,6 +63,8 @@ uint64_t TransferWorker::wake_at_ns() const {
   if (!saves_.empty()) wake = std::min(wake, saves_.front()->order.deadline_ns + kGraceNs);
   if (!idle() && !link_.up()) wake = std::min(wake, link_.down_since_ns() + kLinkPatienceNs);
   if (staging_.with_plane() > 0) wake = std::min(wake, silence_check_ns_);
+  // A GPU rings no bell.
+  if (moves_under_way_ > 0) wake = std::min(wake, clock_.now_ns() + kLookAtMovesNs);
   return wake;
 }
 
@@ -79,10 +83,13 @@ bool TransferWorker::step() {
       break;
   }
   if (link_.up() && take_replies()) busy = true;
+  if (take_moved()) busy = true;
   end_withdrawn();
   end_expired();
   if (link_.up() && send_fetches()) busy = true;
   if (link_.up() && gather_saves()) busy = true;
+  if (moves_under_way_ > 0) mover_.load(std::memory_order_acquire)->flush();
+  if (take_moved()) busy = true;
   link_.ring();
   return busy;
 }
@@ -133,13 +140,8 @@ void TransferWorker::fetch_answered(FetchJob& job, uint32_t region, const LinkRe
   Error error = error_of(reply);
   if (error == Error::kNone && reply.value_bytes != shape.value_bytes()) error = Error::kRecordMalformed;
   if (job.withdrawn()) error = Error::kCancelled;
-  if (error == Error::kNone && job.wants(task)) {
-    const uint64_t start = clock_.now_ns();
-    job.order.pages->place_part(shape, link_.staging() + staging_.offset(region), job.chunk_pages(task.chunk),
-                                job.token_first(task.chunk));
-    counters_.place_us_total.fetch_add((clock_.now_ns() - start) / kNsPerUs, std::memory_order_relaxed);
-    counters_.fetch_wire_bytes.fetch_add(reply.wire_bytes, std::memory_order_relaxed);
-    counters_.fetch_value_bytes.fetch_add(reply.value_bytes, std::memory_order_relaxed);
+  if (error == Error::kNone && job.wants(task) && !job.ending) {
+    return start_move(MoveDirection::kPlace, job, region, reply);
   }
   staging_.give_back(region);
   job.ended(task, error);
@@ -151,6 +153,7 @@ void TransferWorker::save_answered(SaveJob& job, uint32_t region, const LinkRepl
   const Error error = error_of(reply);
   job.answered();
   staging_.give_back(region);
+  if (job.ending) return;
   if (error != Error::kNone) return finish(job, error);
   counters_.save_wire_bytes.fetch_add(reply.wire_bytes, std::memory_order_relaxed);
   counters_.save_value_bytes.fetch_add(reply.value_bytes, std::memory_order_relaxed);
@@ -182,8 +185,9 @@ bool TransferWorker::send(TransferJob& job, uint32_t region) {
 bool TransferWorker::send_fetches() {
   bool any = false;
   const uint64_t now = clock_.now_ns();
+  if (moves_are_stale_) return false;
   for (const std::shared_ptr<FetchJob>& job : fetches_) {
-    if (now >= job->order.deadline_ns) continue;
+    if (now >= job->order.deadline_ns || job->ending) continue;
     for (PartTask task; job->next(task); any = true) {
       const uint32_t region = staging_.take(LinkOp::kFetch, job, task);
       if (region == StagingTable::kNone) return any;
@@ -198,25 +202,22 @@ bool TransferWorker::send_fetches() {
 }
 
 bool TransferWorker::gather_saves() {
-  PartTask task;
-  const auto waiting =
-      std::find_if(saves_.begin(), saves_.end(), [&task](const auto& each) { return each->next(task); });
-  if (waiting == saves_.end() || staging_.with_plane() >= link_.ring_entries()) return false;
-  const std::shared_ptr<SaveJob> job = *waiting;
-  const uint32_t region = staging_.take(LinkOp::kSave, job, task);
-  if (region == StagingTable::kNone) return false;
-  const uint64_t start = clock_.now_ns();
-  job->order.pages->gather_part(part_shape(options_.geometry(), task.part), job->chunk_pages(task.chunk),
-                                link_.staging() + staging_.offset(region));
-  counters_.gather_us_total.fetch_add((clock_.now_ns() - start) / kNsPerUs, std::memory_order_relaxed);
-  if (!job->still_wanted()) {
-    finish(*job, Error::kCancelled);
-    return true;
+  if (saves_.empty() || moves_are_stale_) return false;
+  const uint32_t most = mover_.load(std::memory_order_acquire)->gathers_per_turn();
+  uint32_t started = 0;
+  for (; started < most; ++started) {
+    PartTask task;
+    const auto waiting = std::find_if(saves_.begin(), saves_.end(), [&task](const auto& each) {
+      return !each->ending && each->next(task);
+    });
+    if (waiting == saves_.end() || staging_.with_plane() >= link_.ring_entries()) break;
+    const std::shared_ptr<SaveJob> job = *waiting;
+    const uint32_t region = staging_.take(LinkOp::kSave, job, task);
+    if (region == StagingTable::kNone) break;
+    job->gathering();
+    start_move(MoveDirection::kGather, *job, region, {});
   }
-  const bool send_now = job->gathered(task, region);
-  if (job->all_gathered()) say_gathered(*job, Error::kNone);
-  if (send_now) send_save(*job, region);
-  return true;
+  return started > 0;
 }
 
 void TransferWorker::send_save(SaveJob& job, uint32_t region) {

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <vector>
 
 #include "control/client_options.h"
 #include "control/fetch_job.h"
 #include "control/link_thread.h"
 #include "control/local_ring.h"
+#include "control/page_mover.h"
 #include "control/plane_link.h"
 #include "control/save_job.h"
 #include "control/staging_table.h"
@@ -51,6 +53,8 @@ class TransferWorker final : public LinkDuty {
   /// A job was withdrawn; same result.
   bool nudge();
   bool take_event(TransferEvent& event) { return events_->pop(event); }
+  /// Before the first job; `mover` outlives the link thread.
+  void use(PageMover& mover) { mover_.store(&mover, std::memory_order_release); }
 
   // ---- link thread
   bool step() override;
@@ -59,11 +63,15 @@ class TransferWorker final : public LinkDuty {
   uint64_t wake_at_ns() const override;
   PlaneLink& link() override { return link_; }
   const StagingTable& staging() const { return staging_; }
-  bool idle() const { return fetches_.empty() && saves_.empty(); }
+  bool idle() const { return fetches_.empty() && saves_.empty() && moves_under_way_ == 0; }
 
  private:
   bool take_commands();
   bool take_replies();
+  void start_move(MoveDirection direction, TransferJob& job, uint32_t region, const LinkReply& reply);
+  bool take_moved();
+  void placed(FetchJob& job, uint32_t region, const LinkReply& reply, Error error);
+  void gathered(SaveJob& job, uint32_t region, Error error);
   void fetch_answered(FetchJob& job, uint32_t region, const LinkReply& reply);
   void save_answered(SaveJob& job, uint32_t region, const LinkReply& reply);
   bool send_fetches();
@@ -73,8 +81,11 @@ class TransferWorker final : public LinkDuty {
   void end_withdrawn();
   void end_expired();
   void end_all_in_flight();
+  /// Now, or as soon as nothing of the job moves any more.
   void finish(FetchJob& job, Error error);
   void finish(SaveJob& job, Error error);
+  /// True: finish() has to wait.
+  static bool ends_later(TransferJob& job, Error error);
   void say_gathered(SaveJob& job, Error error);
   void emit(const TransferJob& job, Error error, uint32_t chunks_placed);
 
@@ -83,6 +94,17 @@ class TransferWorker final : public LinkDuty {
   TransferCounters& counters_;
   PlaneLink link_;
   StagingTable staging_;
+  std::atomic<PageMover*> mover_{nullptr};
+  /// By region: at most one move each.
+  struct Move {
+    std::shared_ptr<TransferJob> job;
+    LinkReply reply;  ///< placing: what it brought
+    uint64_t began_ns = 0;
+  };
+  std::vector<Move> moves_;
+  uint32_t moves_under_way_ = 0;
+  /// The link was lost while parts moved: no region is used again before these have ended.
+  bool moves_are_stale_ = false;
   LocalRing<TransferJob*> commands_;
   LocalRing<TransferEvent> events_;
   std::atomic<uint32_t> withdrawals_{0};

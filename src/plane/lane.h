@@ -10,12 +10,12 @@
 #include "plane/quantize/quantize_stage.h"
 #include "plane/stage_loop.h"
 #include "plane/unpack/unpack_stage.h"
-#include "world/copy_engine.h"
 
 namespace shadowserve {
 
-/// Fetches are unpacked in one pass, or pass three stages where engines other than this core do the work. A
-/// slot passes through one lane only, so what one stage wrote is still in this core's cache for the next. The
+/// Fetches are unpacked in one pass, or pass three stages where engines other than this core do the work; for
+/// an engine with memory on a GPU the pass ends in the slot, and the GPU's copy engine delivers it. A slot
+/// passes through one lane only, so what one stage wrote is still in this core's cache for the next. The
 /// pipes below enter the lane; between its stages they stay on its thread.
 class Lane {
  public:
@@ -29,10 +29,10 @@ class Lane {
         inflate_(workspace_),
         decompress_(pool, clock, inflate_),
         dequantize_(pool, clock),
-        deliver_(pool, clock, deliver_engine_, CopyDirection::kDeliver),
+        deliver_(pool, clock, deliver_engines, CopyDirection::kDeliver),
         unpack_(pool, clock, inflate_, workspace_, speed_),
         separate_stages_(separate_stages),
-        collect_(pool, clock, collect_engine_, CopyDirection::kCollect),
+        collect_(pool, clock, collect_engines, CopyDirection::kCollect),
         quantize_(pool, clock),
         compress_(pool, clock, workspace_) {
     collect_.add_input(to_collect);
@@ -46,13 +46,13 @@ class Lane {
       decompress_.add_output(to_dequantize_);
       dequantize_.add_input(to_dequantize_);
       dequantize_.add_output(to_deliver_);
-      deliver_.add_input(to_deliver_);
       for (Stage* stage : std::initializer_list<Stage*>{&deliver_, &dequantize_, &decompress_})
         loop.add(*stage);
     } else {
       unpack_.add_input(to_decompress);
-      loop.add(unpack_);
+      for (Stage* stage : std::initializer_list<Stage*>{&deliver_, &unpack_}) loop.add(*stage);
     }
+    deliver_.add_input(to_deliver_);
     for (Stage* stage : std::initializer_list<Stage*>{&compress_, &quantize_, &collect_}) loop.add(*stage);
   }
   Lane(const Lane&) = delete;
@@ -60,8 +60,19 @@ class Lane {
 
   Pipe to_decompress;
   Pipe to_collect;
-  SlotStage& last_of_fetch() { return separate_stages_ ? static_cast<SlotStage&>(deliver_) : unpack_; }
-  SlotStage& last_of_save() { return compress_; }
+  /// Engines of GPUs may join while the lane is running.
+  CopyEngines deliver_engines;
+  CopyEngines collect_engines;
+  /// Where fetched slots leave the lane; called once.
+  void add_fetched(Pipe& fetched) {
+    if (!separate_stages_) {
+      unpack_.add_output(fetched);      // UnpackStage::kDone
+      unpack_.add_output(to_deliver_);  // UnpackStage::kToDeliver
+    }
+    deliver_.add_output(fetched);
+  }
+  /// Where slots to be stored leave the lane; called once.
+  void add_compressed(Pipe& compressed) { compress_.add_output(compressed); }
   const LaneSpeed& speed() const { return speed_; }
   uint64_t fetch_bytes_moved() const {
     uint64_t moved = 0;
@@ -79,8 +90,6 @@ class Lane {
   Pipe to_compress_;
   CoderWorkspace workspace_;
   HostInflateEngine inflate_;
-  HostCopyEngine deliver_engine_;
-  HostCopyEngine collect_engine_;
   DecompressStage decompress_;
   DequantizeStage dequantize_;
   CopyStage deliver_;

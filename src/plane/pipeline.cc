@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "kernels/cuda_copy_engine.h"
+
 namespace shadowserve {
 
 Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& options, StoreBackend& backend,
@@ -68,10 +72,10 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
     receive_->add_lane(lane.speed());
     if (loop_count == 1 || loop.get() != &first) to_collect_.push_back(&lane.to_collect);
     Pipe& fetched = pipe(first.doorbell());
-    lane.last_of_fetch().add_output(fetched);
+    lane.add_fetched(fetched);
     reply_->add_input(fetched);
     Pipe& compressed = pipe(first.doorbell());
-    lane.last_of_save().add_output(compressed);
+    lane.add_compressed(compressed);
     send_->add_input(compressed);
   }
   Pipe& sent = pipe(first.doorbell());
@@ -86,6 +90,25 @@ uint64_t Pipeline::fetch_bytes_moved() const {
   uint64_t moved = receive_->counters().bytes_moved.read();
   for (const auto& lane : lanes_) moved += lane->fetch_bytes_moved();
   return moved;
+}
+
+Result<void> Pipeline::prepare_device(int device, std::string& message) {
+  message = fmt::format("the data plane cannot use GPU {} (it sees {})", device, gpu_count());
+  if (device < 0 || device >= std::min(gpu_count(), kDevicesMax)) return fail(Error::kConfig);
+  if (lanes_.back()->collect_engines.at(device) != nullptr) return {};  // adopted last
+  if (registered_.span().empty()) {
+    auto registered = RegisteredMemory::create(slots_.memory());
+    if (!registered) return fail(registered.error());
+    registered_ = std::move(*registered);
+  }
+  for (const auto& lane : lanes_) {
+    for (CopyEngines* engines : {&lane->deliver_engines, &lane->collect_engines}) {
+      auto engine = CudaCopyEngine::create(device, registered_);
+      if (!engine) return fail(engine.error());
+      engines->adopt(device, std::move(*engine));
+    }
+  }
+  return {};
 }
 
 Pipeline::~Pipeline() { stop(); }

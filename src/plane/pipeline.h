@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/device_memory.h"
 #include "plane/admit_stage.h"
 #include "plane/lane.h"
 #include "plane/lookup_stage.h"
@@ -40,6 +41,11 @@ class Pipeline {
                                                   std::string& message);
   ~Pipeline();
 
+  /// Before the first session with memory on this GPU: tells the driver of the slots, and gives every lane
+  /// copy engines. Main thread; the lanes may be running. Blocks, the first time for up to a second. On
+  /// failure `message` is a sentence for a person.
+  Result<void> prepare_device(int device, std::string& message);
+
   void start();
   void stop();
   /// One turn of every loop by hand; returns how many things moved.
@@ -58,7 +64,9 @@ class Pipeline {
   Pipeline(SlotPool slots, const Clock& clock) : slots_(std::move(slots)), clock_(clock) {}
   void wire(const PipelineOptions& options, std::span<Session> sessions);
 
+  // Members die in reverse: engines before what they copy from.
   SlotPool slots_;
+  RegisteredMemory registered_;
   const Clock& clock_;
   Funnels funnels_;
   std::unique_ptr<RecordStore> fetch_store_;

@@ -93,8 +93,11 @@ class HostPlane final : public Plane {
     auto created = Pipeline::create(pipeline, *plane->backend_, plane->clock_, plane->sessions_, message);
     if (!created) return fail(created.error());
     plane->pipeline_ = std::move(*created);
-    plane->reception_ = std::make_unique<Reception>(plane->sessions_, plane->pipeline_->doorbell(),
-                                                    [raw = plane.get()] { return raw->stats_json(); });
+    plane->reception_ = std::make_unique<Reception>(
+        plane->sessions_, plane->pipeline_->doorbell(), [raw = plane.get()] { return raw->stats_json(); },
+        [pipeline = plane->pipeline_.get()](int device, std::string& said) {
+          return pipeline->prepare_device(device, said);
+        });
     if (const auto bound = plane->reception_->listen(options.socket_path, message); !bound) {
       return fail(bound.error());
     }

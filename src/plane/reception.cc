@@ -24,10 +24,11 @@ uint64_t now_ns() { return MonotonicClock().now_ns(); }
 }  // namespace
 
 Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell,
-                     std::function<std::string()> stats)
+                     std::function<std::string()> stats, PrepareDevice prepare_device)
     : sessions_(sessions),
       plane_doorbell_(plane_doorbell),
       stats_(std::move(stats)),
+      prepare_device_(std::move(prepare_device)),
       epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
 
 Reception::~Reception() {
@@ -116,7 +117,8 @@ void Reception::hear(Peer& peer) {
     return;
   }
   const bool known = got == sizeof(hello) && hello.magic == kLinkMagic && hello.version == kLinkVersion;
-  const bool complete = known && (staging_fd >= 0) == (hello.staging_bytes > 0);
+  const bool sends_memfd = hello.staging_kind == StagingKind::kHost && hello.staging_bytes > 0;
+  const bool complete = known && (staging_fd >= 0) == sends_memfd;
   if (complete) {
     greet(peer, hello, staging_fd);
     return;
@@ -129,6 +131,14 @@ void Reception::hear(Peer& peer) {
   part(peer);
 }
 
+Result<void> Reception::attach(Session& session, const LinkHello& hello, int staging_fd,
+                               std::string& message) {
+  if (hello.staging_kind == StagingKind::kDevice) {
+    if (auto ready = prepare_device_(hello.device_staging.device, message); !ready) return ready;
+  }
+  return session.open(hello, staging_fd, kLinkRingEntries, message);
+}
+
 void Reception::greet(Peer& peer, const LinkHello& hello, int staging_fd) {
   LinkWelcome welcome;
   std::string message;
@@ -138,7 +148,7 @@ void Reception::greet(Peer& peer, const LinkHello& hello, int staging_fd) {
   }
   Result<void> opened = fail(Error::kNoCapacity);
   if (session != nullptr) {
-    opened = session->open(hello, staging_fd, kLinkRingEntries, message);
+    opened = attach(*session, hello, staging_fd, message);
   } else {
     message = "all sessions of this data plane are taken";
     if (staging_fd >= 0) close(staging_fd);
@@ -162,9 +172,10 @@ void Reception::greet(Peer& peer, const LinkHello& hello, int staging_fd) {
   }
   // A loop that was asleep announced that to the sessions it knew: let it look at the new one.
   plane_doorbell_.ring();
-  spdlog::info("attached {} ({} layers x {} heads x {}, {} tokens a chunk, profile {})",
+  spdlog::info("attached {} ({} layers x {} heads x {}, {} tokens a chunk, profile {}{})",
                session->client_name(), hello.geometry.layers, hello.geometry.kv_heads,
-               hello.geometry.head_dim, hello.geometry.chunk_tokens, session->profile().name());
+               hello.geometry.head_dim, hello.geometry.chunk_tokens, session->profile().name(),
+               session->device() < 0 ? "" : fmt::format(", GPU {}", session->device()));
 }
 
 void Reception::part(Peer& peer) {

@@ -14,7 +14,10 @@ namespace shadowserve {
 /// Lives on the plane's main thread; the only one that may allocate, log and block briefly.
 class Reception {
  public:
-  Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats);
+  /// Makes the plane ready for engines with memory on this GPU, or says in a sentence why that cannot be.
+  using PrepareDevice = std::function<Result<void>(int device, std::string& message)>;
+  Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats,
+            PrepareDevice prepare_device);
   ~Reception();
   Reception(const Reception&) = delete;
   Reception& operator=(const Reception&) = delete;
@@ -34,6 +37,7 @@ class Reception {
   void watch(int fd, uint64_t tag);
   void accept_peer();
   void hear(Peer& peer);
+  Result<void> attach(Session& session, const LinkHello& hello, int staging_fd, std::string& message);
   void greet(Peer& peer, const LinkHello& hello, int staging_fd);
   void part(Peer& peer);
   void serve_stats();
@@ -42,6 +46,7 @@ class Reception {
   std::span<Session> sessions_;
   Doorbell& plane_doorbell_;
   std::function<std::string()> stats_;
+  PrepareDevice prepare_device_;
   std::string socket_path_;
   int epoll_fd_ = -1;
   int link_fd_ = -1;

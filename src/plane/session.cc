@@ -15,19 +15,40 @@ std::string bounded_text(const char* text, size_t capacity) { return {text, strn
 
 }  // namespace
 
-Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
-                           std::string& message) {
-  SS_CHECK(state() == kFree, "only a free row is opened");
-  SharedRegion staging;
+Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::string& message) {
+  host_staging_ = {};
+  device_staging_ = {};
+  device_ = -1;
+  staging_ = nullptr;
+  staging_bytes_ = 0;
   if (staging_fd >= 0) {
     auto mapped = SharedRegion::map(staging_fd, hello.staging_bytes);
     if (!mapped) {
       message = "the staging memory must be a memfd of the announced size, sealed against shrinking";
       return fail(mapped.error());
     }
-    staging = std::move(*mapped);
-    staging.pin();
+    host_staging_ = std::move(*mapped);
+    host_staging_.pin();
+    staging_ = host_staging_.data();
+    staging_bytes_ = host_staging_.size();
+  } else if (hello.staging_kind == StagingKind::kDevice) {
+    auto opened = DeviceMemory::open(hello.device_staging);
+    if (!opened || opened->size() < hello.staging_bytes) {
+      message = "the engine's GPU memory cannot be opened: both processes must see the same GPUs";
+      return fail(opened ? Error::kConfig : opened.error());
+    }
+    device_staging_ = std::move(*opened);
+    device_ = device_staging_.device();
+    staging_ = device_staging_.data();
+    staging_bytes_ = hello.staging_bytes;
   }
+  return {};
+}
+
+Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
+                           std::string& message) {
+  SS_CHECK(state() == kFree, "only a free row is opened");
+  if (const auto opened = open_staging(hello, staging_fd, message); !opened) return opened;
   if (!hello.geometry.validate()) {
     message =
         "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
@@ -56,7 +77,6 @@ Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring
   std::memcpy(seal_.data(), hello.seal_key, seal_.size());
   seal_kind_ = static_cast<SealKind>(hello.seal_kind);
   client_name_ = bounded_text(hello.client_name, sizeof(hello.client_name));
-  staging_ = std::move(staging);
   rings_ = std::move(*rings);
   ring_entries_ = ring_entries;
   client_doorbell_ = doorbell;
@@ -85,7 +105,11 @@ void Session::drained() {
 
 void Session::close() {
   SS_CHECK(state() == kDrained, "the data plane let go of it first");
-  staging_ = SharedRegion();
+  host_staging_ = SharedRegion();
+  device_staging_ = DeviceMemory();
+  staging_ = nullptr;
+  staging_bytes_ = 0;
+  device_ = -1;
   rings_ = SharedRegion();
   ::close(client_doorbell_);
   client_doorbell_ = -1;
@@ -104,7 +128,7 @@ bool Session::reply(const LinkReply& reply) {
 
 std::byte* Session::staging(uint64_t offset, size_t bytes) const {
   SS_CHECK(fits(offset, bytes), "requests are checked when they are admitted");
-  return staging_.data() + offset;
+  return staging_ + offset;
 }
 
 }  // namespace shadowserve

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "codec/profile.h"
+#include "kernels/device_memory.h"
 #include "memory/shared_region.h"
 #include "wire/link_message.h"
 
@@ -51,7 +52,8 @@ class Session {
     kDrained,   ///< nothing in flight: reception may unmap it
   };
 
-  // Reception thread, state kFree -> kActive.
+  // Reception thread, state kFree -> kActive. Takes `staging_fd` in every case. Opening a GPU's memory blocks
+  // for milliseconds, the first time in a process for up to a second.
   Result<void> open(const LinkHello& hello, int staging_fd, uint32_t ring_entries, std::string& message);
   /// kActive -> kDraining.
   void leave();
@@ -78,10 +80,12 @@ class Session {
   const ChunkKey& seal() const { return seal_; }
   SealKind seal_kind() const { return seal_kind_; }
   std::string_view client_name() const { return client_name_; }
+  /// Number of the GPU that holds the staging memory; -1: the host does, and this core may touch it.
+  int device() const { return device_; }
   /// Start of `bytes` bytes of staging memory. REQUIRES fits(offset, bytes).
   std::byte* staging(uint64_t offset, size_t bytes) const;
   bool fits(uint64_t offset, size_t bytes) const {
-    return bytes <= staging_.size() && offset <= staging_.size() - bytes && offset % 64 == 0;
+    return bytes <= staging_bytes_ && offset <= staging_bytes_ - bytes && offset % 64 == 0;
   }
 
   // For the welcome message.
@@ -91,13 +95,18 @@ class Session {
   int client_doorbell() const { return client_doorbell_; }
 
  private:
+  Result<void> open_staging(const LinkHello& hello, int staging_fd, std::string& message);
   std::atomic<State> state_{kFree};
   KvGeometry geometry_;
   Profile profile_;
   ChunkKey seal_{};
   SealKind seal_kind_ = SealKind::kXxh3;
   std::string client_name_;
-  SharedRegion staging_;
+  SharedRegion host_staging_;
+  DeviceMemory device_staging_;
+  int device_ = -1;
+  std::byte* staging_ = nullptr;  ///< of whichever of the two there is
+  size_t staging_bytes_ = 0;
   SharedRegion rings_;
   uint32_t ring_entries_ = 0;
   int client_doorbell_ = -1;

@@ -62,6 +62,8 @@ class SlotPool {
   bool pinned() const { return region_.pinned(); }
   size_t bytes() const { return region_.size(); }
   bool pin() { return region_.pin(); }
+  /// Everything that slots own: what a DMA engine has to be told of.
+  std::span<std::byte> memory() const { return region_.span(); }
 
  private:
   SharedRegion region_;

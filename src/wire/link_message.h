@@ -7,15 +7,22 @@
 #include "chunk/chunk_key.h"
 #include "chunk/kv_geometry.h"
 #include "contract/error.h"
+#include "kernels/device_memory.h"
 #include "memory/spsc_ring.h"
 
 namespace shadowserve {
 
 inline constexpr uint32_t kLinkMagic = 0x4b4c5353;  // "SSLK"
-inline constexpr uint16_t kLinkVersion = 1;
+inline constexpr uint16_t kLinkVersion = 2;
+
+/// Where the staging memory of a link is.
+enum class StagingKind : uint8_t {
+  kHost = 1,    ///< a sealed memfd that travels with the hello
+  kDevice = 2,  ///< GPU memory of the client; its handle is in the hello
+};
 
 /// First message on the Unix socket (SOCK_SEQPACKET), client to plane. Ancillary data: one descriptor, the
-/// client's sealed staging memfd, when staging_bytes > 0.
+/// client's sealed staging memfd, when there is staging memory of kind kHost.
 struct LinkHello {
   uint32_t magic = kLinkMagic;
   uint16_t version = kLinkVersion;
@@ -23,10 +30,12 @@ struct LinkHello {
   KvGeometry geometry;
   char profile[24] = {};  ///< codec profile by name, NUL padded
   uint8_t seal_kind = 1;  ///< SealKind
-  uint8_t reserved2[7] = {};
+  StagingKind staging_kind = StagingKind::kHost;
+  uint8_t reserved2[6] = {};
   std::byte seal_key[32] = {};
-  uint64_t staging_bytes = 0;  ///< 0: a link for lookups only
-  char client_name[64] = {};   ///< for stats and logs: "vllm worker 0, pid 4711"
+  uint64_t staging_bytes = 0;         ///< 0: a link for lookups only
+  char client_name[64] = {};          ///< for stats and logs: "vllm worker 0, pid 4711"
+  DeviceMemoryHandle device_staging;  ///< kDevice: of at least staging_bytes
 };
 
 /// The plane's answer. On success ancillary data: three descriptors - the memfd with both rings (requests at

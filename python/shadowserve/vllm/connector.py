@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from shadowserve import _native
+from shadowserve.vllm.device_pages import device_pages
 from shadowserve.vllm.metrics import ConnectorMetrics, ConnectorStats, StatsSource
 from shadowserve.vllm.page_layout import page_layout
 from shadowserve.vllm.scheduler import SchedulerSide
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 # vLLM prints only loggers of its own tree.
 logger = init_logger("vllm.shadowserve")
+
+
+def _compute_stream() -> int:
+    import torch
+
+    return torch.cuda.current_stream().cuda_stream
 
 
 class ShadowServeConnector(KVConnectorBase_V1):
@@ -98,30 +105,26 @@ class ShadowServeConnector(KVConnectorBase_V1):
     def has_pending_block_frees(self) -> bool:
         return self._scheduler.frees_pages_soon()
 
+    def has_pending_push_work(self) -> bool:
+        """What vLLM before 0.32 asks instead: an idle engine goes on stepping until these pages are free."""
+        return self._scheduler.frees_pages_soon()
+
     # ---- in the worker ----
 
     def register_kv_caches(self, kv_caches: "dict[str, torch.Tensor]") -> None:
         model = self._model
         layers = self._vllm_config.compilation_config.static_forward_context
-        layout = page_layout(model, kv_caches, layers)
         tensors = [kv_caches[name] for name in model.layer_names]
-        first = tensors[0]
         self._pages = tensors  # what the link thread writes to has to stay
-        self._transfer = _native.Transfer(self._native_options("worker"))
-        self._transfer.register_pages(
-            layout,
-            [tensor.data_ptr() for tensor in tensors],
-            first.shape[0],
-            model.page_tokens,
-            first.stride(0) * first.element_size(),
-            first.stride(1) * first.element_size(),
-        )
+        on_gpu = tensors[0].device.type == "cuda"
+        layout = self._open_gpu(kv_caches, layers) if on_gpu else self._open_host(kv_caches, layers)
         self._stats = StatsSource(self._transfer.stats)
         self._worker = WorkerSide(
             self._transfer,
             chunk_tokens=self._settings.chunk_tokens,
             page_tokens=model.page_tokens,
             logger=logger,
+            compute_stream=_compute_stream if on_gpu else None,
         )
         logger.info(
             "Prefixes of %s (fingerprint %s, %d layers) come from the data plane at %s: profile %s, page layout %s, "
@@ -129,6 +132,35 @@ class ShadowServeConnector(KVConnectorBase_V1):
             model.name, model.fingerprint[:12], len(model.layer_names), self._settings.socket or "its default socket",
             self._settings.profile, layout, self._settings.chunk_tokens,
         )  # fmt: skip
+
+    def _open_host(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
+        layout = page_layout(self._model, kv_caches, layers)
+        first = self._pages[0]
+        self._transfer = _native.Transfer(self._native_options("worker"))
+        self._transfer.register_pages(
+            layout,
+            [tensor.data_ptr() for tensor in self._pages],
+            first.shape[0],
+            self._model.page_tokens,
+            first.stride(0) * first.element_size(),
+            first.stride(1) * first.element_size(),
+        )
+        return layout
+
+    def _open_gpu(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
+        described = device_pages(self._model, kv_caches, layers)
+        self._transfer = _native.Transfer(self._native_options("worker") | {"device": described.device + 1})
+        self._transfer.register_pages(
+            "strided",
+            [tensor.data_ptr() for tensor in self._pages],
+            described.pages,
+            self._model.page_tokens,
+            described.page_stride_bytes,
+            described.head_stride_bytes,
+            described.plane_stride_bytes,
+            described.token_stride_bytes,
+        )
+        return f"strided, on GPU {described.device}"
 
     def handle_preemptions(self, kv_connector_metadata: StepWork) -> None:
         """vLLM calls this in every step, before anything touches the pages."""

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from shadowserve.vllm.block_tables import BlockTables
 from shadowserve.vllm.request_identity import chain_request
 from shadowserve.vllm.work import KEY_BYTES, Load, Result, Save, StepWork, nth_key
 
@@ -67,6 +68,7 @@ class SchedulerSide:
         self._gathering: dict[int, Save] = {}
         self._arriving: dict[bytes, int] = {}  # key of a chunk that is being loaded -> job
         self._finishing: set[str] = set()  # requests whose pages vLLM keeps for us
+        self._block_tables = BlockTables()
         self._work = StepWork()
 
     # ---- a request arrives, and is scheduled ----
@@ -165,7 +167,9 @@ class SchedulerSide:
     def step(self, output: "SchedulerOutput") -> StepWork:
         """The worker's part of the step that vLLM has just scheduled."""
         work, self._work = self._work, StepWork()
-        work.loads_may_start_early = not output.new_block_ids_to_zero and not output.kv_cache_block_copies
+        self._block_tables.note(output)
+        copies = getattr(output, "kv_cache_block_copies", None)  # not before vLLM 0.32
+        work.loads_may_start_early = not output.new_block_ids_to_zero and not copies
         work.preempted = set(output.preempted_req_ids or ())
         for request_id in work.preempted:
             if tracked := self._tracked.get(request_id):
@@ -180,7 +184,7 @@ class SchedulerSide:
                     request = tracked.request
                     computed = min(request.num_computed_tokens + scheduled, request.num_prompt_tokens)
                     if computed // self._chunk_tokens > tracked.save_next:
-                        (block_ids,) = output.kv_connector_block_state.resolve_block_ids(request_id)
+                        block_ids = self._block_tables.of(output, request_id)
                         work.saves.extend(self._plan_saves(tracked, computed, block_ids))
         return work
 
@@ -259,7 +263,8 @@ class SchedulerSide:
             return False
         if self._saves_generated:
             # The last sampled token has no KV yet; steps in flight may not have written theirs.
-            computed = min(request.num_computed_tokens - request.num_in_flight_tokens, request.num_tokens - 1)
+            in_flight = getattr(request, "num_in_flight_tokens", 0)  # not before vLLM 0.32
+            computed = min(request.num_computed_tokens - in_flight, request.num_tokens - 1)
             if computed // self._chunk_tokens > tracked.save_next:
                 self._work.saves.extend(self._plan_saves(tracked, computed, block_ids))
         if not tracked.saves:

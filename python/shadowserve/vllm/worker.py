@@ -1,6 +1,7 @@
 """The half of the connector in vLLM's worker: hands loads and saves to the link thread and reports how they end."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shadowserve.vllm.work import Load, Result, Save, StepWork
@@ -16,8 +17,18 @@ FAILURE_LOG_INTERVAL_S = 1.0
 class WorkerSide:
     """Called on the worker's thread only. Never waits: fetching, placing and gathering happen on the link thread."""
 
-    def __init__(self, transfer: "Transfer", *, chunk_tokens: int, page_tokens: int, logger: "Logger"):
+    def __init__(
+        self,
+        transfer: "Transfer",
+        *,
+        chunk_tokens: int,
+        page_tokens: int,
+        logger: "Logger",
+        compute_stream: Callable[[], int] | None = None,
+    ):
+        """`compute_stream`: for pages on a GPU, the CUDA stream that the engine computes in at the moment."""
         self._transfer = transfer
+        self._compute_stream = compute_stream
         self._chunk_tokens = chunk_tokens
         self._page_tokens = page_tokens
         self._logger = logger
@@ -44,10 +55,12 @@ class WorkerSide:
                 self._transfer.cancel(job)
                 self._aborted.add(job)
         if work.loads_may_start_early:
-            # vLLM starts asynchronous loads behind the forward pass, which on a CPU engine has run to its end by then.
+            # vLLM may start asynchronous loads behind the forward pass, which on a CPU engine has run to its end by then.
             self.start_loads(work)
 
     def start_loads(self, work: StepWork) -> None:
+        if work.loads:
+            self._fence()
         for load in work.loads:
             if load.job not in self._loads:
                 self._loads[load.job] = load
@@ -61,11 +74,18 @@ class WorkerSide:
 
     def start_saves(self, work: StepWork) -> None:
         """Behind the forward pass that completes the chunks."""
+        if work.saves:
+            self._fence()
         for save in work.saves:
             self._saves[save.job] = save
             self._transfer.save(save.job, save.keys, save.first_chunk, save.page_ids)
         work.saves.clear()
         self._finishing |= work.finishing
+
+    def _fence(self) -> None:
+        """A GPU works behind our back: pages are ours once it has passed what it was given so far."""
+        if self._compute_stream is not None:
+            self._transfer.fence(self._compute_stream())
 
     # ---- what has ended ----
 

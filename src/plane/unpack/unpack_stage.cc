@@ -19,7 +19,11 @@ void UnpackStage::begin(Slot& slot) {
   }
   slot_ = &slot;
   const size_t bytes = slot.shape.value_bytes();
-  values_ = {slot.session->staging(slot.request.staging_offset, bytes), bytes};
+  const bool to_slot = slot.session->device() >= 0;
+  values_ = to_slot ? slot.values.first(bytes)
+                    : std::span(slot.session->staging(slot.request.staging_offset, bytes), bytes);
+  // A DMA engine that reads them next finds them in the cache.
+  stores_ = to_slot ? ValueStores::kCached : ValueStores::kStreaming;
   begun_ = ended_ = 0;
   error_ = Error::kNone;
 }
@@ -62,18 +66,22 @@ uint32_t UnpackStage::collect_deflate_frames() {
     const RecordView::Frame& frame = slot_->view.frame(index);
     const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
     counters_.bytes_moved.add(frame.coded.size() + 2 * symbols.size());
-    const auto made = dequantize_frame(slot_->view, index, symbols, values_, ValueStores::kStreaming);
+    const auto made = dequantize_frame(slot_->view, index, symbols, values_, stores_);
     if (!made) error_ = made.error();
   }
   return static_cast<uint32_t>(count);
 }
 
 void UnpackStage::decode_frame() {
-  const auto decoded = decoder_.decode(slot_->view, begun_, values_, ValueStores::kStreaming);
+  const auto decoded = decoder_.decode(slot_->view, begun_, values_, stores_);
   counters_.bytes_moved.add(slot_->view.frame(begun_).coded.size());
   if (!decoded) error_ = decoded.error();
   ++begun_;
   ++ended_;
+}
+
+size_t UnpackStage::output_for(const Slot& slot) {
+  return slot.error == Error::kNone && slot.session->device() >= 0 ? kToDeliver : kDone;
 }
 
 void UnpackStage::end_slot() {

@@ -23,6 +23,11 @@ class UnpackStage final : public SlotStage {
         workspace_(workspace),
         decoder_(workspace),
         speed_(speed) {}
+  /// Its outputs, in the order in which they are added.
+  enum Output : size_t {
+    kDone,       ///< values are where the engine wants them, or the slot failed
+    kToDeliver,  ///< values are in the slot: the staging memory is a GPU's, which this core cannot write
+  };
   std::string_view name() const override { return "unpack"; }
   void prepare_thread() override { try_lane(clock_, workspace_, speed_); }
 
@@ -30,6 +35,7 @@ class UnpackStage final : public SlotStage {
   void begin(Slot& slot) override;
   uint32_t poll_work() override;
   bool ready() const override { return slot_ == nullptr; }
+  size_t output_for(const Slot& slot) override;
 
  private:
   bool is_deflate(uint32_t frame) const;
@@ -45,6 +51,7 @@ class UnpackStage final : public SlotStage {
   LaneSpeed& speed_;
   Slot* slot_ = nullptr;
   std::span<std::byte> values_;
+  ValueStores stores_ = ValueStores::kStreaming;
   uint64_t begun_ns_ = 0;
   uint32_t begun_ = 0;  ///< frames decoded or with the engine
   uint32_t ended_ = 0;  ///< of these, decoded or failed

@@ -1,0 +1,95 @@
+"""A GPU's KV cache, described by strides, and the proof that vLLM's own kernel writes it as we describe it."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import torch
+
+from shadowserve.vllm.served_model import NotSupported, ServedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Attention kernels that read what reshape_and_cache_flash writes.
+PROVED_BACKENDS = ("FLASH_ATTN", "TRITON_ATTN")
+
+
+@dataclasses.dataclass(frozen=True)
+class DevicePages:
+    """Arguments of _native.Transfer.register_pages()."""
+
+    device: int
+    pages: int
+    plane_stride_bytes: int
+    page_stride_bytes: int
+    token_stride_bytes: int
+    head_stride_bytes: int
+
+
+def device_pages(
+    model: ServedModel, kv_caches: "Mapping[str, torch.Tensor]", layers: "Mapping[str, object]"
+) -> DevicePages:
+    """Raises NotSupported, and then the engine must not start."""
+    first = kv_caches[model.layer_names[0]]
+    kinds = _kind_axis(model, model.layer_names[0], first)
+    for name in model.layer_names:
+        pages = kv_caches[name]
+        if pages.dtype != model.dtype:
+            raise NotSupported(f"a KV cache of {pages.dtype} for a model of {model.dtype}", "use kv_cache_dtype auto")
+        if (pages.shape, pages.stride(), pages.device) != (first.shape, first.stride(), first.device):
+            raise NotSupported("a model whose layers differ in shape", "serve this model without the connector")
+        backend = layers[name].attn_backend.get_name()
+        if backend not in PROVED_BACKENDS:
+            raise NotSupported(
+                f"the attention backend {backend} on a GPU", f"use --attention-backend {PROVED_BACKENDS[0]}"
+            )
+    if first.stride(-1) != 1:
+        raise NotSupported(f"pages with strides {first.stride()}", "expected each head of a token in one piece")
+    prove_device_layout(model, first, kinds)
+    bytes_of = [stride * first.element_size() for stride in first.stride()]
+    return DevicePages(
+        device=first.device.index,
+        pages=first.shape[1 - kinds],
+        plane_stride_bytes=bytes_of[kinds],
+        page_stride_bytes=bytes_of[1 - kinds],
+        token_stride_bytes=bytes_of[2],
+        head_stride_bytes=bytes_of[3],
+    )
+
+
+def _kind_axis(model: ServedModel, name: str, pages: torch.Tensor) -> int:
+    """Where K and V are told apart: [2, pages, token, head, dim] or [pages, 2, token, head, dim]."""
+    inner = (model.page_tokens, model.kv_heads, model.head_dim)
+    if pages.dim() == 5 and tuple(pages.shape[2:]) == inner and 2 in pages.shape[:2]:
+        return 0 if pages.shape[0] == 2 else 1
+    raise NotSupported(f"{name}: pages of shape {tuple(pages.shape)} on a GPU", f"expected [pages, 2, {inner}]")
+
+
+def prove_device_layout(model: ServedModel, pages: torch.Tensor, kinds: int) -> None:
+    """Lets vLLM's operator write a few scratch pages laid out like `pages`, and looks for every token where we would."""
+    from vllm import _custom_ops as ops
+
+    scratch = _scratch_like(pages, kinds, count=3)
+    tokens = 3 * model.page_tokens
+    shape = (tokens, model.kv_heads, model.head_dim)
+    generator = torch.Generator().manual_seed(1)
+    bits = torch.randint(0x0400, 0x7C00, (2, *shape), dtype=torch.int16, generator=generator)
+    key, value = bits.view(model.dtype).to(pages.device)
+    slots = torch.randperm(tokens, generator=generator).to(pages.device)
+    one = torch.ones((), dtype=torch.float32, device=pages.device)
+    ops.reshape_and_cache_flash(key, value, scratch.select(kinds, 0), scratch.select(kinds, 1), slots, "auto", one, one)
+    for kind, written in ((0, key), (1, value)):
+        found = scratch.select(kinds, kind).reshape(shape)[slots]
+        if not torch.equal(found.view(torch.int16), written.view(torch.int16)):
+            raise NotSupported(
+                "the page layout of this vLLM's attention kernel on a GPU", "use a vLLM version named in the documentation"
+            )
+
+
+def _scratch_like(pages: torch.Tensor, kinds: int, count: int) -> torch.Tensor:
+    """Axes in the same order in memory, but only `count` pages."""
+    shape = list(pages.shape)
+    shape[1 - kinds] = count
+    order = sorted(range(pages.dim()), key=lambda axis: -pages.stride(axis))
+    back = sorted(range(pages.dim()), key=order.__getitem__)
+    return torch.zeros([shape[axis] for axis in order], dtype=pages.dtype, device=pages.device).permute(back)

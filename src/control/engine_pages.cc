@@ -1,0 +1,80 @@
+// Every sentence here ends up in front of whoever starts an engine.
+#include "control/engine_pages.h"
+
+#include <fmt/format.h>
+
+#include "control/device_page_mover.h"
+#include "control/host_page_mover.h"
+
+namespace shadowserve {
+namespace {
+
+std::vector<std::byte*> bases_of(const ss_pages& pages) {
+  std::vector<std::byte*> bases;
+  for (uint32_t layer = 0; layer < pages.layers; ++layer)
+    bases.push_back(static_cast<std::byte*>(pages.layer_base[layer]));
+  return bases;
+}
+
+Result<std::unique_ptr<PageMover>> host_mover(const ss_pages& pages, const KvGeometry& geometry,
+                                              std::string& message) {
+  PageMap map;
+  map.geometry = geometry;
+  map.shape = {static_cast<PageLayout>(pages.layout), pages.page_tokens, geometry.kv_heads, geometry.head_dim,
+               pages.head_stride_bytes};
+  map.pages = pages.pages;
+  map.page_stride_bytes = pages.page_stride_bytes;
+  map.layer_base = bases_of(pages);
+  if (auto valid = map.validate(message); !valid) return fail(valid.error());
+  return std::make_unique<HostPageMover>(std::move(map));
+}
+
+Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvGeometry& geometry, int device,
+                                                std::string& message) {
+  if (pages.layout != SS_PAGES_STRIDED) {
+    message = fmt::format("page layout {} is not for a GPU: describe the pages by strides (SS_PAGES_STRIDED)",
+                          pages.layout);
+    return fail(Error::kConfig);
+  }
+  if (pages.page_tokens == 0 || geometry.chunk_tokens % pages.page_tokens != 0) {
+    message = fmt::format("page_tokens {} does not divide chunk_tokens {}", pages.page_tokens,
+                          geometry.chunk_tokens);
+    return fail(Error::kConfig);
+  }
+  for (const uint64_t stride : {pages.plane_stride_bytes, pages.page_stride_bytes, pages.token_stride_bytes,
+                                pages.head_stride_bytes}) {
+    if (stride % kElementBytes == 0) continue;
+    message = fmt::format("a stride of {} bytes is not a whole number of elements", stride);
+    return fail(Error::kConfig);
+  }
+  PagedMover::Memory memory;
+  memory.device = device;
+  memory.layout = {geometry.layers,
+                   2,
+                   geometry.kv_heads,
+                   geometry.head_dim,
+                   kElementBytes,
+                   pages.page_tokens,
+                   pages.pages,
+                   pages.plane_stride_bytes / kElementBytes,
+                   pages.page_stride_bytes / kElementBytes,
+                   pages.token_stride_bytes / kElementBytes,
+                   pages.head_stride_bytes / kElementBytes};
+  memory.layer_base = bases_of(pages);
+  memory.chunk_tokens = geometry.chunk_tokens;
+  auto mover = PagedMover::create(std::move(memory));
+  if (!mover) {
+    message = fmt::format("GPU {} cannot move these pages: {}", device, error_sentence(mover.error()));
+    return fail(mover.error());
+  }
+  return std::make_unique<DevicePageMover>(std::move(*mover));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PageMover>> make_page_mover(const ss_pages& pages, const KvGeometry& geometry,
+                                                   int device, std::string& message) {
+  return device < 0 ? host_mover(pages, geometry, message) : device_mover(pages, geometry, device, message);
+}
+
+}  // namespace shadowserve

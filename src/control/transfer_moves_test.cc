@@ -1,0 +1,178 @@
+// Moves that take their time, as a GPU's do: nothing ends, and no region is used again, before they have.
+#include <deque>
+
+#include "control/host_page_mover.h"
+#include "control/transfer_fixture.h"
+
+namespace shadowserve {
+namespace {
+
+/// Moves with this core, but only when it is told to, and fails when it is told to.
+class SlowMover final : public PageMover {
+ public:
+  SlowMover(HostPageMover inner, size_t& under_way) : inner_(std::move(inner)), under_way_(under_way) {}
+  void start(const PartMove& move, std::span<std::byte> staging) override {
+    waiting.push_back({move, staging});
+    ++under_way_;
+  }
+  void flush() override {}
+  size_t poll(std::span<MoveDone> out) override {
+    if (held || waiting.empty()) return 0;
+    const auto [move, staging] = waiting.front();
+    waiting.pop_front();
+    --under_way_;
+    out[0] = {move.ticket, fails};
+    if (fails != Error::kNone) return 1;
+    inner_.start(move, staging);
+    return inner_.poll(out);
+  }
+  uint32_t gathers_per_turn() const override { return 4; }
+
+  struct Waiting {
+    PartMove move;
+    std::span<std::byte> staging;
+  };
+  bool held = false;
+  Error fails = Error::kNone;
+  std::deque<Waiting> waiting;
+
+ private:
+  HostPageMover inner_;
+  size_t& under_way_;
+};
+
+class SlowMovesTest : public TransferTest {
+ protected:
+  void SetUp() override {
+    options = checked(many_part_options(), plane.path(), ClientRole::kTransfer);
+    per_chunk = options.geometry().chunk_tokens / 32;
+    pages = std::make_unique<TestPages>(options.geometry(), 64 * per_chunk);
+    transfer = std::make_unique<Transfer>(options, clock, Transfer::Thread::kStepped);
+    auto made = std::make_unique<SlowMover>(HostPageMover(page_map()), under_way);
+    mover = made.get();
+    transfer->use_pages({options.geometry(), 32, pages->described.pages}, std::move(made));
+    pump();
+    ASSERT_TRUE(transfer->worker().link().up());
+  }
+  PageMap page_map() const {
+    PageMap map;
+    map.geometry = options.geometry();
+    map.shape = {PageLayout::kVec, 32, map.geometry.kv_heads, map.geometry.head_dim,
+                 pages->described.head_stride_bytes};
+    map.pages = pages->described.pages;
+    map.page_stride_bytes = pages->described.page_stride_bytes;
+    for (uint32_t layer = 0; layer < map.geometry.layers; ++layer)
+      map.layer_base.push_back(static_cast<std::byte*>(pages->described.layer_base[layer]));
+    return map;
+  }
+  // Saves two chunks, and asks for them elsewhere with the mover held: parts are stuck on their way to the
+  // pages.
+  void fetch_and_hold() {
+    store_chunks(keys);
+    mover->held = true;
+    ASSERT_TRUE(fetch(2, keys, table(32, 2)));
+    pump();
+    ASSERT_GT(under_way, 0u);
+    ASSERT_TRUE(events().empty());
+  }
+  void let_go() {
+    mover->held = false;
+    pump();
+  }
+
+  const std::vector<ChunkKey> keys = test_keys(2);
+  size_t under_way = 0;
+  SlowMover* mover = nullptr;
+};
+
+TEST_F(SlowMovesTest, AFetchEndsWhenItsPartsHaveArrived) {
+  fetch_and_hold();
+  let_go();
+  const ss_event event = only_event();
+  EXPECT_EQ(event.error, 0);
+  EXPECT_EQ(event.chunks_placed, 2u);
+  for (int32_t page = 0; page < 4; ++page) {
+    EXPECT_TRUE(pages->same_token(*pages, page, 32 + page, 5));
+  }
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, ALateFetchEndsOnlyWhenNothingWritesToItsPagesAnyMore) {
+  fetch_and_hold();
+  advance_ms(5'100);
+  EXPECT_TRUE(events().empty()) << "its pages are still being written";
+  let_go();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kDeadline));
+  EXPECT_EQ(under_way, 0u);
+  pump();
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, ACancelledFetchEndsOnlyWhenNothingWritesToItsPagesAnyMore) {
+  fetch_and_hold();
+  transfer->cancel(2);
+  pump();
+  EXPECT_TRUE(events().empty());
+  let_go();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kCancelled));
+  pump();
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, AfterALostLinkNoRegionIsUsedBeforeOldMovesHaveEnded) {
+  fetch_and_hold();
+  const size_t stuck = under_way;
+  plane.die();
+  advance_ms(2);
+  EXPECT_TRUE(events().empty());
+  plane.come_back();
+  advance_ms(1'000);
+  ASSERT_TRUE(transfer->worker().link().up());
+  ASSERT_TRUE(fetch(3, keys, table(64, 2)));
+  pump();
+  EXPECT_EQ(under_way, stuck) << "the new fetch waits";
+  let_go();
+  const auto ended = events();
+  ASSERT_EQ(ended.size(), 2u);
+  EXPECT_EQ(ended[0].error, static_cast<ss_error>(Error::kPlaneDown));
+  EXPECT_EQ(ended[1].id, 3u);
+  EXPECT_EQ(ended[1].error, 0);
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, APartThatCannotBePlacedFailsItsChunkAndThoseBehind) {
+  fetch_and_hold();
+  mover->fails = Error::kSystem;
+  let_go();
+  const ss_event event = only_event();
+  EXPECT_EQ(event.error, static_cast<ss_error>(Error::kSystem));
+  EXPECT_EQ(event.chunks_placed, 0u);
+  pump();
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, ASaveWithdrawnWhileItsPagesAreReadStoresNothing) {
+  mover->held = true;
+  ASSERT_TRUE(save(1, keys, table(0, 2)));
+  pump();
+  EXPECT_EQ(under_way, 3u) << "as many as there are regions for saves, not one at a time";
+  transfer->cancel(1);
+  pump();
+  EXPECT_TRUE(events().empty()) << "regions are still being written";
+  let_go();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kCancelled));
+  EXPECT_TRUE(plane.store.empty());
+  expect_clean();
+}
+
+TEST_F(SlowMovesTest, WhatCannotBeReadIsNotStored) {
+  mover->fails = Error::kSystem;
+  ASSERT_TRUE(save(1, keys, table(0, 2)));
+  pump();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kSystem));
+  EXPECT_TRUE(plane.store.empty());
+  expect_clean();
+}
+
+}  // namespace
+}  // namespace shadowserve
