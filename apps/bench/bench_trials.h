@@ -18,7 +18,8 @@ inline constexpr const char* kAlphabetTable = "alphabets";
 inline constexpr const char* kIsalPathName = "ISA-L inflate + dequantize + copy";
 inline constexpr const char* kMemcpyName = "memcpy";
 
-/// Memory that is in no cache when its turn comes again, touched beforehand. Handed out in a circle.
+/// Memory that is in no cache when its turn comes again, touched beforehand. Handed out in a circle, in
+/// pieces that begin with a cache line, as an engine's staging memory does: stores past the caches need that.
 class DramRing {
  public:
   /// At least `bytes`, and several times the last-level cache.
@@ -27,7 +28,8 @@ class DramRing {
   std::span<std::byte> take(size_t size);
 
  private:
-  std::vector<std::byte> memory_;
+  std::vector<std::byte> storage_;
+  std::span<std::byte> memory_;
   size_t at_ = 0;
 };
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kCachesBeyond = 4;  // times the last-level cache: nothing of the last round is left in it
 constexpr size_t kCacheUnknown = 64u << 20;
+constexpr size_t kCacheLine = 64;
 
 class PageTrial final : public Trial {
  public:
@@ -104,13 +105,16 @@ class PageCopyTrial final : public Trial {
 DramRing::DramRing(size_t bytes) {
   const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
   const size_t beyond = kCachesBeyond * (cache > 0 ? static_cast<size_t>(cache) : kCacheUnknown);
-  memory_.assign(std::max(bytes, beyond), std::byte{0});
+  const size_t size = std::max(bytes, beyond);
+  storage_.assign(size + kCacheLine, std::byte{0});
+  const auto start = reinterpret_cast<uintptr_t>(storage_.data());
+  memory_ = std::span(storage_).subspan((kCacheLine - start % kCacheLine) % kCacheLine, size);
 }
 
 std::span<std::byte> DramRing::take(size_t size) {
   if (size > memory_.size() - at_) at_ = 0;
-  const auto taken = std::span(memory_).subspan(at_, size);
-  at_ = std::min(at_ + (size + 63) / 64 * 64, memory_.size());
+  const auto taken = memory_.subspan(at_, size);
+  at_ = std::min(at_ + (size + kCacheLine - 1) / kCacheLine * kCacheLine, memory_.size());
   return taken;
 }
 
