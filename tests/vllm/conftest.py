@@ -13,16 +13,12 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from device import prepare_environment  # noqa: E402
 from processes import DataPlane, RedisServer  # noqa: E402
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
-# Before vLLM is imported anywhere: it reads them once. It runs on the CPU, whatever else there is.
-os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "0")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
+prepare_environment()
 # The engine's processes import the probe that lies beside this file.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(pathlib.Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -83,7 +79,7 @@ def redis(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def plane(redis, tmp_path_factory):
-    """Pinned to the second core, as in serving; the engines have the first."""
+    """Pinned to the last core, as in serving; engines on a CPU have the first."""
     plane = DataPlane(tmp_path_factory.mktemp("plane"), redis.url)
     plane.start()
     yield plane

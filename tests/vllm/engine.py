@@ -6,6 +6,7 @@ import pathlib
 import random
 import time
 
+from device import engine_options
 from processes import wait_for
 
 # vLLM is imported by whoever starts an engine: collecting the quick tests must not take that long.
@@ -70,7 +71,7 @@ class Engine:
             kv_transfer_config=transfer,
             worker_extension_cls="engine_probe.EngineProbe",
         )
-        self.llm = LLM(**(options | (changes or {})))
+        self.llm = LLM(**(options | engine_options() | (changes or {})))
         self.call("probe_install")
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 
+from shadowserve.vllm.device_pages import _kind_axis
 from vllm.distributed.kv_transfer import get_kv_transfer_group
 
 
@@ -23,9 +24,10 @@ class EngineProbe:
         start_saves, load_ended = worker.start_saves, worker._load_ended
 
         def watched_start_saves(work):
-            for save in work.saves:
+            saves = list(work.saves)
+            start_saves(work)  # first: looking at pages waits for a GPU, which saving has to do by itself
+            for save in saves:
                 self._note(self.saved_pages, save, keep=True)
-            start_saves(work)
 
         def watched_load_ended(job, error, chunks_placed):
             load = worker._loads[job]
@@ -41,14 +43,22 @@ class EngineProbe:
         connector = get_kv_transfer_group()
         each = connector._settings.chunk_tokens // connector._model.page_tokens
         first = (job.first_chunk + index) * each
-        return [layer[job.page_ids[first : first + each]] for layer in connector._pages]
+        return [self._by_page(layer)[job.page_ids[first : first + each]] for layer in connector._pages]
+
+    def _by_page(self, layer):
+        """A layer's pages with the page's number as the first axis. What is read or written through it comes behind all
+        that the engine has given a GPU to do, and before what it gives it next: as its own kernels would see it."""
+        if not layer.is_cuda:
+            return layer
+        model = get_kv_transfer_group()._model
+        return layer.movedim(1 - _kind_axis(model, model.layer_names[0], layer), 0)
 
     def _note(self, notes: dict[str, str], job, keep: bool) -> None:
         import torch
 
         for index in range(job.chunks):
             key = job.keys[index * 32 : index * 32 + 32].hex()
-            pages = torch.stack(self._chunk_pages(job, index))
+            pages = torch.stack(self._chunk_pages(job, index)).cpu()
             notes[key] = hashlib.sha256(pages.view(torch.int16).numpy().tobytes()).hexdigest()
             if keep:
                 self.kept_values[key] = pages
@@ -58,12 +68,15 @@ class EngineProbe:
                 self.relative_error = max(getattr(self, "relative_error", 0.0), float(difference))
 
     def _damage(self, load) -> None:
-        """Turns every loaded page around, token by token: same numbers, wrong places."""
+        """Turns every loaded page around, token by token: same numbers, wrong places. On a GPU only its values, for a
+        value that moves together with its key is the same to attention."""
         connector = get_kv_transfer_group()
         page_tokens = connector._model.page_tokens
         for layer in connector._pages:
-            for page in load.page_ids[load.first_token // page_tokens :]:
-                layer[page].copy_(layer[page].flip(-2).clone())
+            pages = self._by_page(layer)
+            for number in load.page_ids[load.first_token // page_tokens :]:
+                page, tokens = (pages[number][1], 0) if layer.is_cuda else (pages[number], -2)
+                page.copy_(page.flip(tokens).clone())
 
     def probe_report(self) -> dict:
         report = {

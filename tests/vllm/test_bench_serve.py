@@ -8,10 +8,11 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from device import ON_GPU  # noqa: E402
 from metrics_page import chunk_counters  # noqa: E402
 from processes import ApiServer, wait_for  # noqa: E402
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.skipif(ON_GPU, reason="this server takes a GPU for itself")]
 
 PROMPTS = 6
 PROMPT_TOKENS = 1024

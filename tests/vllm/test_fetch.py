@@ -73,7 +73,7 @@ def test_requests_that_skip_the_cache_do_not_fetch(engine):
 def test_local_and_remote_hits_together(engine):
     prompt = random_prompt(3000, seed=14)
     (computed,) = engine.compute_and_store(prompt)
-    engine.ask(prompt[:1200] + random_prompt(100, seed=15))  # 1,152 tokens are now local: 9 blocks
+    engine.ask(prompt[:1200] + random_prompt(100, seed=15))  # 1,152 tokens are now local: 9 blocks (of a GPU: 1,200)
     placed, (fetched,) = placed_chunks(engine, prompt)
     assert placed == 3000 // CHUNK - 1152 // CHUNK, "chunk 4 is half local and fetched for its other half"
     assert fetched.agrees_with(computed, ROUNDING)
@@ -142,6 +142,10 @@ def test_an_abort_during_a_load_frees_everything(engine):
 
 
 def test_the_hit_funnel_adds_up(engine):
+    import vllm
+
+    if vllm.__version_tuple__[:2] == (0, 24):
+        pytest.skip("this vLLM's LLM class drops the counts of steps without a new token; its server does not")
     prompt = random_prompt(2048, seed=42)
     engine.compute_and_store(prompt)
     engine.ask(prompt)

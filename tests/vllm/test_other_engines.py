@@ -4,13 +4,14 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from device import PAGE_TOKENS  # noqa: E402
 from engine import ANSWER_TOKENS, random_prompt  # noqa: E402
 from other_engines import run_engines, wanted_engine  # noqa: E402
 from test_fetch import CHUNK, KV4_LOSS, ROUNDING  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
-FEW_PAGES = {"num_gpu_blocks_override": 36, "max_model_len": 4096}  # 4,608 tokens of KV cache
+FEW_PAGES = {"num_gpu_blocks_override": 4608 // PAGE_TOKENS, "max_model_len": 4096}
 STORED = random_prompt(2048, seed=70)
 CROWD = [random_prompt(1020, seed=72 + number) for number in range(5)]  # four fit, until they grow
 CROWD_TOKENS = 150

@@ -7,10 +7,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
+from device import ON_GPU  # noqa: E402
+
 from shadowserve.vllm.page_layout import page_layout, prove_layout  # noqa: E402
 from shadowserve.vllm.served_model import NotSupported, ServedModel  # noqa: E402
 
-pytestmark = pytest.mark.quick
+pytestmark = [pytest.mark.quick, pytest.mark.skipif(ON_GPU, reason="these kernels are the CPU engine's")]
 
 SHAPES = [(128, 4, 64), (32, 1, 256), (128, 8, 128), (64, 3, 96)]
 

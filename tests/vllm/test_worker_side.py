@@ -40,6 +40,19 @@ def test_a_load_is_submitted_once_and_reported_when_its_event_comes():
     assert worker.take_bad_pages() == set()
 
 
+def test_saves_are_handed_over_once_however_often_vllm_says_so_in_a_step():
+    worker, transfer = make_worker()
+    work = StepWork(saves=[save()], finishing={"a"})
+    worker.start_saves(work)
+    assert list(transfer.saved) == [2]
+    transfer.saved.clear()
+    worker.start_saves(work)
+    assert not transfer.saved
+    transfer.events = [("gathered", 2, None, 0, 1)]
+    assert worker.ended() == ({"a"}, set())
+    assert worker.ended() == (set(), set())
+
+
 def test_loads_wait_for_the_forward_pass_when_pages_are_still_prepared():
     worker, transfer = make_worker()
     work = StepWork(loads=[load()])

@@ -184,6 +184,9 @@ class ShadowServeConnector(KVConnectorBase_V1):
     def get_finished(self, finished_req_ids: set[str]) -> tuple[set[str] | None, set[str] | None]:
         if self._worker is None:
             return None, None
+        if self.has_connector_metadata():
+            # In a step without a forward pass vLLM 0.24 calls no wait_for_save().
+            self._worker.start_saves(self._get_connector_metadata())
         sent, received = self._worker.ended()
         return sent or None, received or None
 
