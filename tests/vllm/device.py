@@ -1,10 +1,10 @@
-"""What the engines of these tests run on: SHADOWSERVE_TEST_DEVICE is cpu (without it) or cuda."""
+"""What the engines of these tests run on: SS_TEST_DEVICE is cpu (without it) or cuda."""
 
 import os
 
-DEVICE = os.environ.get("SHADOWSERVE_TEST_DEVICE", "cpu")
+DEVICE = os.environ.get("SS_TEST_DEVICE", "cpu")
 if DEVICE not in ("cpu", "cuda"):
-    raise ValueError(f"SHADOWSERVE_TEST_DEVICE is '{DEVICE}'; known are cpu and cuda")
+    raise ValueError(f"SS_TEST_DEVICE is '{DEVICE}'; known are cpu and cuda")
 ON_GPU = DEVICE == "cuda"
 
 PAGE_TOKENS = 16 if ON_GPU else 128  # vLLM's default there
