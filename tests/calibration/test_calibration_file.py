@@ -99,7 +99,7 @@ def test_a_fitting_hash_does_not_help_nonsense(calibration):
         (lambda c: c.class_tables.fill(9), "table that is not there"),
         (lambda c: setattr(c, "tables", [dataclasses.replace(c.tables[0], frequencies=(64, 63))] * 2), "sum up to 127"),
         (lambda c: setattr(c, "points", [c.points[0]] * 2), "one name"),
-        (lambda c: setattr(c, "points", [dataclasses.replace(c.points[0], scalar=0.0), c.points[1]]), "no finite scalar"),
+        (lambda c: setattr(c, "points", [dataclasses.replace(c.points[0], scalar=0.0)] * 2), "no finite scalar"),
         (lambda c: setattr(c, "element", 3), "element 3"),
     ],
 )

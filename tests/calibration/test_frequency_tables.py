@@ -39,7 +39,7 @@ def test_every_symbol_can_be_coded():
 
 @pytest.mark.parametrize(
     "base, frequencies",
-    [(0, (128,)), (0, (64, 63)), (0, (128, 0)), (0, (127, 1, 0)), (250, (64,) + (7,) * 9 + (1,)), (0, (4,) * 32 + (0,))],
+    [(0, (128,)), (0, (64, 63)), (0, (128, 0)), (0, (127, 1, 0)), (250, (64, *[7] * 9, 1)), (0, (*[4] * 32, 0))],
 )
 def test_tables_a_coder_could_not_use(base, frequencies):
     assert FrequencyTable(base, frequencies).problem() is not None

@@ -8,6 +8,7 @@ import torch
 from shadowserve.calibration import evaluate, fitting, sensitivity
 from shadowserve.calibration.builtin_texts import builtin_texts
 from shadowserve.calibration.calibration_file import read_calibration, write_calibration
+from shadowserve.calibration.rotary import rotate_kv
 
 pytestmark = pytest.mark.quick
 
@@ -32,19 +33,13 @@ def test_noise_costs_what_the_sensitivities_say(language_model, measured):
         kv = language_model.prefix_kv(excerpt.prefix)
         noise = torch.randn(kv.shape, generator=generator) * deviation[:, :, None]
         noise[:, :, 0] = 0
-        spoiled = kv + language_model_rotation(language_model, noise)
+        spoiled = kv + rotate_kv(noise, language_model.rotations, language_model.kv_heads)
         exact = language_model.suffix_logits(kv, excerpt.suffix).log_softmax(-1)
         got = language_model.suffix_logits(spoiled, excerpt.suffix).log_softmax(-1)
         found += float((exact.exp() * (exact - got)).sum(-1).mean())
         foretold += float((measured.fisher[:, :, None] * noise**2).sum()) / 2
     assert foretold > 1e-4
     assert 0.6 < found / foretold < 1.7
-
-
-def language_model_rotation(model, kv):
-    from shadowserve.calibration.rotary import rotate_kv
-
-    return rotate_kv(kv, model.rotations, model.kv_heads)
 
 
 def test_the_scalar_gives_the_kl_it_is_named_for(measured):
@@ -57,8 +52,9 @@ def test_points_are_ordered_and_keep_what_they_promise(language_model, measured)
     calibration = fitting.fit(language_model, measured, bytes(32))
     assert read_calibration(write_calibration(calibration), "x").layers == 2
     ratios, kls = {}, {}
-    quantizers = {name: q for name, q in evaluate.profiles(language_model, calibration).items()}
-    tokens = torch.cat([excerpts(30)[29].prefix, excerpts(30)[29].suffix])
+    quantizers = evaluate.profiles(language_model, calibration)
+    last = excerpts(30)[29]
+    tokens = torch.cat([last.prefix, last.suffix])
     for result in evaluate.measure_text(language_model, quantizers, tokens, 256):
         ratios[result["profile"]], kls[result["profile"]] = result["ratio"], result["kl"]
     assert ratios["near"] < ratios["balanced"] < ratios["far"]
@@ -73,8 +69,8 @@ def test_short_and_long_texts_are_cut(language_model):
         def tokens(self, text):
             return torch.arange(len(text))
 
-    lengths = [(len(e.prefix), len(e.suffix)) for e in sensitivity.excerpts(Counting(), ["x" * 600, "x" * 50, "x" * 1500], 512, 128)]
-    assert lengths == [(480, 120), (512, 128), (512, 128)]
+    cut = sensitivity.excerpts(Counting(), ["x" * 600, "x" * 50, "x" * 1500], 512, 128)
+    assert [(len(e.prefix), len(e.suffix)) for e in cut] == [(480, 120), (512, 128), (512, 128)]
 
 
 def test_builtin_texts_are_diverse():

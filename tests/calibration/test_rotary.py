@@ -1,4 +1,4 @@
-"""Keys are un-rotated for every kind of RoPE we say we support, proved on models of transformers; others are refused."""
+"""Keys are un-rotated for every kind of RoPE we say we support, on models of transformers; others are refused."""
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from shadowserve.calibration.rotary import HALVES, NEIGHBOURS, Rotation, Unknown
 
 pytestmark = pytest.mark.quick
 
-SIZES = {"vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "pad_token_id": 0}
+SIZES = {"vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+         "pad_token_id": 0}  # fmt: skip
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}  # fmt: skip
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
@@ -25,7 +26,8 @@ def gemma3():
 
 
 def phi():
-    return transformers.PhiForCausalLM(transformers.PhiConfig(**SIZES, num_attention_heads=4, partial_rotary_factor=0.5))
+    config = transformers.PhiConfig(**SIZES, num_attention_heads=4, partial_rotary_factor=0.5)
+    return transformers.PhiForCausalLM(config)
 
 
 def glm():

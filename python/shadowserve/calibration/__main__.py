@@ -19,7 +19,7 @@ EPILOG = """\
 examples:
   python -m shadowserve.calibration models/gemma3-270m
   python -m shadowserve.calibration models/llama-8b --device cuda --out llama-8b.cal
-  python -m shadowserve.calibration models/gemma3-270m --text mails/*.txt     (your own traffic instead of built-in text)
+  python -m shadowserve.calibration models/gemma3-270m --text mails/*.txt    (your own traffic, not the built-in text)
 
 The built-in text is prose, source code, chat and several languages. Text of your own helps where your traffic is
 unlike all of these; 20 pages are enough. How good it became: python -m shadowserve.calibration.evaluate --help"""
@@ -30,12 +30,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         prog="python -m shadowserve.calibration", description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("model", metavar="MODEL", help="folder of a transformers model: config.json, tokenizer, safetensors")
-    parser.add_argument("--text", nargs="+", metavar="FILE", help="calibrate on these text files instead of the built-in text")
-    parser.add_argument("--out", metavar="FILE", help="where the calibration goes (default: MODEL's name with .cal, here)")
+    parser.add_argument("model", metavar="MODEL", help="folder of a transformers model")
+    parser.add_argument("--text", nargs="+", metavar="FILE", help="text files instead of the built-in text")
+    parser.add_argument("--out", metavar="FILE", help="where it goes (default: MODEL's name with .cal, here)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--prefix-tokens", type=int, default=1024, metavar="N", help="tokens read at a time (default: 1024)")
-    parser.add_argument("--suffix-tokens", type=int, default=384, metavar="N", help="tokens predicted (default: 384)")
+    parser.add_argument("--prefix-tokens", type=int, default=1024, metavar="N", help="read at a time (default: 1024)")
+    parser.add_argument("--suffix-tokens", type=int, default=384, metavar="N", help="then predicted (default: 384)")
     chosen = parser.parse_args(argv)
     if chosen.prefix_tokens < 256 or chosen.suffix_tokens < 16:
         parser.error("at least 256 tokens have to be read and 16 predicted at a time")
@@ -69,8 +69,8 @@ def calibrate(chosen: argparse.Namespace) -> str:
     unfinished.replace(out)
     progress.clear()
     return (
-        f"{out}: {len(data):,} bytes, {calibration.layers} layers x {calibration.channels} channels, {len(calibration.tables)} "
-        f"tables, from {len(cut)} pieces of text in {time.monotonic() - began:.0f} s\n"
+        f"{out}: {len(data):,} bytes, {calibration.layers} layers x {calibration.channels} channels, "
+        f"{len(calibration.tables)} tables, from {len(cut)} pieces of text in {time.monotonic() - began:.0f} s\n"
         f"hash {calibration_file.calibration_hash(data).hex()}"
     )
 

@@ -104,8 +104,8 @@ def _require(holds: bool, sentence: str) -> None:
 
 def _read(data: bytes) -> Calibration:
     _require(len(data) >= HEADER.size + HASH_BYTES and data[: len(MAGIC)] == MAGIC, "is no calibration file")
-    (_, version, flags, file_bytes, layers, kv_heads, head_dim, element, points, rotations, classes_max, tables, tokens_a_sink,
-     fingerprint) = HEADER.unpack_from(data)  # fmt: skip
+    (_, version, flags, file_bytes, layers, kv_heads, head_dim, element, points, rotations, classes_max, tables,
+     tokens_a_sink, fingerprint) = HEADER.unpack_from(data)  # fmt: skip
     _require(version == VERSION, f"is a calibration of version {version}; this build reads version {VERSION}")
     _require(file_bytes == len(data), f"says it has {file_bytes} bytes and has {len(data)}")
     _require(hashlib.sha256(data[:-HASH_BYTES]).digest() == data[-HASH_BYTES:], "is damaged: its SHA-256 is another")

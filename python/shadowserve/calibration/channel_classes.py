@@ -1,4 +1,4 @@
-"""Divides the channels of a plane into classes that share a table: channels of like entropy, cut where it costs least."""
+"""Divides a plane's channels into classes that share a table: channels of like entropy, cut where it costs least."""
 
 import numpy as np
 

@@ -18,6 +18,7 @@ from shadowserve.calibration.calibration_file import load_calibration
 from shadowserve.calibration.language_model import LanguageModel
 from shadowserve.calibration.progress import Progress
 
+PARTS = ("symbols", "kept_rows", "patches", "frames")
 DESCRIPTION = """\
 For every text: the model reads the first 1,024 tokens, each profile quantizes their KV cache, and the next 384 tokens
 are predicted from it. Shown are the ratio of 16-bit values to everything a record would hold (symbols at their ideal
@@ -66,7 +67,7 @@ def measure_text(
                 "ratio": size.ratio,
                 "kl": float((exact.exp() * (exact - got)).sum(-1).mean()),
                 "top1": float((exact.argmax(-1) == got.argmax(-1)).float().mean()),
-                "bits": {part: getattr(size, part) / size.values for part in ("symbols", "kept_rows", "patches", "frames")},
+                "bits": {part: getattr(size, part) / size.values for part in PARTS},
             }
 
 
@@ -104,11 +105,11 @@ def table(results: list[dict]) -> str:
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m shadowserve.calibration.evaluate", description=DESCRIPTION)
     parser.add_argument("model", metavar="MODEL", help="folder of a transformers model")
-    parser.add_argument("--text", nargs="+", metavar="FILE", required=True, help="texts that the model was not calibrated on")
-    parser.add_argument("--calibration", metavar="FILE", help="from python -m shadowserve.calibration; without one only peers")
-    parser.add_argument("--profile", nargs="+", metavar="NAME", help="only these: near, balanced, far, uncalibrated, kv4 ...")
-    parser.add_argument("--prefix-tokens", type=int, default=1024, metavar="N", help="tokens whose KV is quantized (1024)")
-    parser.add_argument("--suffix-tokens", type=int, default=384, metavar="N", help="tokens that are predicted (384)")
+    parser.add_argument("--text", nargs="+", metavar="FILE", required=True, help="texts, not those of the calibration")
+    parser.add_argument("--calibration", metavar="FILE", help="its calibration; without one only peers")
+    parser.add_argument("--profile", nargs="+", metavar="NAME", help="only these: near, far, kv4 ...")
+    parser.add_argument("--prefix-tokens", type=int, default=1024, metavar="N", help="of quantized KV (default: 1024)")
+    parser.add_argument("--suffix-tokens", type=int, default=384, metavar="N", help="predicted (default: 384)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--json", metavar="FILE", help="also write all results here")
     return parser.parse_args(argv)

@@ -56,7 +56,7 @@ class LanguageModel:
 
         cache = DynamicCache()  # without a config, layers with a sliding window keep all tokens, as ours do
         self.model(tokens[None], past_key_values=cache, use_cache=True, logits_to_keep=1)
-        planes = [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]  # [2, heads, tokens, head_dim]
+        planes = [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]  # [2, heads, ...]
         kv = torch.stack(planes).permute(0, 1, 3, 2, 4).reshape(self.layers, 2, len(tokens), self.channels)
         return kv.to(self.element).to(torch.float32)
 

@@ -96,8 +96,8 @@ cachegen, kv4, int8 = _chunked(_cachegen_plane), _chunked(_kv4_plane), _chunked(
 
 
 def uncalibrated(model) -> Quantizer:
-    """K 16 levels a channel, V CacheGen's bins, sinks kept in int8 and the first token exact. The sinks of a chunk are found
-    with the first token's key of the same sequence."""
+    """K 16 levels a channel, V CacheGen's bins, sinks kept in int8 and the first token exact. The sinks of a chunk are
+    found with the first token's key of the same sequence."""
 
     def quantizer(kv: torch.Tensor, kv_heads: int, head_dim: int) -> tuple[torch.Tensor, Size]:
         layers, _, tokens, channels = kv.shape

@@ -1,4 +1,4 @@
-"""The calibrated quantizer in plain PyTorch: what a chunk of KV becomes, what it is again, and how many bits that takes.
+"""The calibrated quantizer in plain PyTorch: what a chunk of KV becomes, what it is again, and how many bits it takes.
 
 It is written to be compared with, not to be fast. Entropy coding is not done: sizes are ideal code lengths under the
 static tables, and everything else a record holds is counted in bytes.
@@ -32,7 +32,7 @@ class QuantizedChunk:
     symbols: np.ndarray  # uint8 [L, 2, T, C]
     kept: np.ndarray  # uint8 [L, T]: 0, KEPT_EXACT or KEPT_INT8, of both planes
     rows: torch.Tensor  # [L, 2, T, C] in the cache's element: what kept rows become
-    patched: torch.Tensor  # bool [L, 2, T, C]: elements that are stored as they are, since a pair's steps did not fit a symbol
+    patched: torch.Tensor  # bool [L, 2, T, C]: stored as they are: the steps of one of a pair fit no symbol
     patches: torch.Tensor  # [L, 2, T, C] in the cache's element
 
 

@@ -1,7 +1,7 @@
 """How a model rotates its keys (RoPE), as seen in one forward pass, and the way back to un-rotated keys.
 
-Every static kind of RoPE (plain, linear, Llama 3, YaRN, partial, another base in some layers) is the same thing here: a list
-of angles per position, the channels it turns and how they are paired. A factor on cos and sin (YaRN) stays in the keys.
+Every static kind of RoPE (plain, linear, Llama 3, YaRN, partial, another base in some layers) is the same thing here: a
+list of angles per position, the channels it turns and how they are paired. A factor on cos and sin (YaRN) stays in.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Rotation:
         return positions.to(torch.float32)[:, None] * frequencies[None, :]
 
     def rotate(self, keys: torch.Tensor, positions: torch.Tensor, backwards: bool = False) -> torch.Tensor:
-        """keys [..., tokens, head_dim] turned by the angles of positions [tokens]. Gradients turn the same way as keys."""
+        """keys [..., tokens, head_dim] turned by the angles of positions [tokens]. Gradients turn as keys do."""
         angles = self.angles(positions)
         cos, sin = angles.cos(), angles.sin() * (-1 if backwards else 1)
         turned = keys.clone()
@@ -56,9 +56,13 @@ class Rotation:
 
 
 def rotate_kv(
-    kv: torch.Tensor, rotations: Sequence["Rotation | None"], kv_heads: int, first_position: int = 0, backwards: bool = False
+    kv: torch.Tensor,
+    rotations: Sequence["Rotation | None"],
+    kv_heads: int,
+    first_position: int = 0,
+    backwards: bool = False,
 ) -> torch.Tensor:
-    """A copy of kv [layers, 2, tokens, channels], or of gradients in it, with its keys turned by their positions' angles."""
+    """A copy of kv [layers, 2, tokens, channels], or of gradients in it, with keys turned as positions say."""
     tokens, channels = kv.shape[2:]
     positions = torch.arange(first_position, first_position + tokens, device=kv.device)
     turned = kv.clone()
@@ -87,7 +91,7 @@ def rotations_of(model, layers: int) -> list["Rotation | None"]:
     """
     seen = _watch_rotations(model, layers)
     if not any(seen) and _frequency_buffers(model):
-        raise UnknownRotation("the model rotates its keys in a way that cannot be seen (no apply_rotary_pos_emb is called)")
+        raise UnknownRotation("the model rotates its keys in a way that cannot be seen (no apply_rotary_pos_emb)")
     found: dict[tuple, Rotation] = {}
     rotations = []
     for layer, call in enumerate(seen):
@@ -101,7 +105,7 @@ def _frequency_buffers(model) -> list[torch.Tensor]:
         kinds = getattr(module, "rope_type", None)
         for kind in kinds.values() if isinstance(kinds, dict) else [kinds]:
             if kind in MOVING_KINDS:
-                raise UnknownRotation(f"RoPE of kind '{kind}' turns keys by angles that depend on the sequence's length")
+                raise UnknownRotation(f"RoPE of kind '{kind}' has angles that depend on the sequence's length")
     names = [(name.rsplit(".", 1)[-1], buffer) for name, buffer in model.named_buffers()]
     return [buffer for name, buffer in names if name.endswith("inv_freq") and "original" not in name]
 

@@ -1,4 +1,4 @@
-"""What a calibration measures of a model: where its attention sinks point, channel means, and how much each channel matters."""
+"""What a calibration measures of a model: where sinks point, channel means, and how much each channel matters."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ class Measured:
 
 
 def excerpts(model: LanguageModel, texts: Sequence[str], prefix: int, suffix: int) -> list[Excerpt]:
-    """Every text cut into pieces of prefix + suffix tokens, each begun as texts begin; shorter texts keep the proportion."""
+    """Texts cut into pieces of prefix + suffix tokens, each begun as texts begin; shorter ones keep the proportion."""
     cut = []
     for text in texts:
         tokens = model.tokens(text)
