@@ -1,35 +1,21 @@
-"""Tiny models with random weights, and a calibration of nothing in particular."""
+"""A tiny model with random weights, and a calibration of nothing in particular."""
+
+import pathlib
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from shadowserve.calibration.calibrated_model import NO_TABLE, Calibration, Point
-from shadowserve.calibration.channel_classes import CLASSES_MAX
-from shadowserve.calibration.frequency_tables import fit_table
-from shadowserve.calibration.language_model import LanguageModel
-from shadowserve.calibration.rotary import HALVES, Rotation
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-VOCABULARY = 96
+from tiny_models import tiny_llama  # noqa: E402
 
-
-def tiny_llama(seed: int = 1, **changes) -> torch.nn.Module:
-    """Two layers, two KV heads of 16, attention that prefers some tokens, logits that depend on them."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = {
-        "vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 1024,
-    }  # fmt: skip
-    torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**{**config, **changes}))
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.dim() == 2:
-                gain = 1.7 if "q_proj" in name or "k_proj" in name else 1.0
-                weight.normal_(0, 1 if "embed" in name else gain / weight.shape[1] ** 0.5)
-    return model
-
+from shadowserve.calibration.calibrated_model import NO_TABLE, Calibration, Point  # noqa: E402
+from shadowserve.calibration.channel_classes import CLASSES_MAX  # noqa: E402
+from shadowserve.calibration.frequency_tables import fit_table  # noqa: E402
+from shadowserve.calibration.language_model import LanguageModel  # noqa: E402
+from shadowserve.calibration.rotary import HALVES, Rotation  # noqa: E402
 
 @pytest.fixture(scope="session")
 def language_model() -> LanguageModel:

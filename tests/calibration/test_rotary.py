@@ -3,7 +3,7 @@
 import pytest
 import torch
 import transformers
-from conftest import VOCABULARY, tiny_llama
+from tiny_models import VOCABULARY, tiny_llama
 
 from shadowserve.calibration.language_model import LanguageModel
 from shadowserve.calibration.rotary import HALVES, NEIGHBOURS, Rotation, UnknownRotation, rotate_kv
