@@ -1,0 +1,198 @@
+"""What a stored prefix is worth on a GPU: time to first token, and what it does to others, against recomputing.
+
+    python bench/headline/headline.py --out FOLDER [--shape llama-8b] [--rates 5,10,20,40] [--contexts 4,8,16,32]
+
+Needs a CUDA GPU, vLLM, `shadowserve` and `redis-server` on the PATH. All engines run at once on one GPU, one measured at a
+time, so that a table is one run. Results are one JSON file a cell in FOLDER: a run that was cut off goes on where it stopped,
+and headline_report.py makes tables and pictures of them.
+"""
+
+import argparse
+import json
+import multiprocessing.connection
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+from headline_world import World
+
+HERE = pathlib.Path(__file__).resolve().parent
+# What decides speed: layers, sizes, how many heads share a KV head. Weights are random.
+SHAPES = {
+    "llama-8b": dict(layers=32, hidden=4096, inner=14336, heads=32, kv_heads=8, vocabulary=128256),
+    "tiny": dict(layers=2, hidden=256, inner=512, heads=4, kv_heads=2, vocabulary=32768),  # to try the bench itself
+    "qwen-7b": dict(layers=28, hidden=3584, inner=18944, heads=28, kv_heads=4, vocabulary=152064),
+}
+PROMPTS = 3  # different ones of each length; repetitions take turns
+STREAMS = 16
+WINDOW_S = 1.0
+
+
+def write_model(folder: pathlib.Path, shape: dict) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
+        "num_hidden_layers": shape["layers"], "hidden_size": shape["hidden"], "intermediate_size": shape["inner"],
+        "num_attention_heads": shape["heads"], "num_key_value_heads": shape["kv_heads"],
+        "head_dim": shape["hidden"] // shape["heads"], "vocab_size": shape["vocabulary"],
+        "max_position_embeddings": 65536, "rope_theta": 500000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu",
+        "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2,
+    }))  # fmt: skip
+    return str(folder)
+
+
+class Bench:
+    def __init__(self, out: pathlib.Path, chosen: argparse.Namespace):
+        self._out = out
+        self._chosen = chosen
+        self._work = pathlib.Path(tempfile.mkdtemp(prefix="headline-"))
+        self._world = World(self._work, chosen.plane_cores)
+        self._engines: dict[str, multiprocessing.connection.Connection] = {}
+        self._processes: list[subprocess.Popen] = []
+
+    def start_engines(self, systems: list[str]) -> None:
+        """All at once: that takes as long as one."""
+        model = write_model(self._work / "model", SHAPES[self._chosen.shape])
+        self._world.link(None, engines=0)
+        waiting = []
+        for name in systems:
+            address = str(self._work / f"{name}.sock")
+            listener = multiprocessing.connection.Listener(address, "AF_UNIX")
+            arguments = [address, name, model, self._world.socket, str(self._chosen.kv_gib)]
+            log = open(self._out / f"engine-{name}.log", "w")
+            self._processes.append(subprocess.Popen(
+                ["taskset", "-c", self._chosen.engine_cores, sys.executable, str(HERE / "headline_engine.py"), *arguments],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            ))  # fmt: skip
+            waiting.append((name, listener))
+        for name, listener in waiting:
+            self._engines[name] = listener.accept()
+            say(f"{name}: ready after {self._engines[name].recv()['start_s']:.0f} s")
+
+    def ask(self, system: str, **what) -> dict:
+        """What the engine measured, and what the data plane moved meanwhile: vLLM's own counts leave steps out."""
+        before = self._world.moved()
+        self._engines[system].send(what)
+        answer = self._engines[system].recv()
+        after = self._world.moved()
+        return answer | {"moved": {name: after[name] - before[name] for name in after}}
+
+    def fill(self, system: str, seeds: list[int], tokens: int) -> None:
+        """Prompts are computed, one by one, and the store has them."""
+        for seed in seeds:
+            self.ask(system, do="ttft", seeds=[seed], tokens=tokens)
+            self._world.wait_until_saved()
+
+    def cell(self, name: str, measure) -> None:
+        """Measured once, however often the bench is started."""
+        file = self._out / f"{self._chosen.shape}-{name}.json"
+        if file.exists():
+            return say(f"{name}: there already")
+        began_s = time.monotonic()
+        file.write_text(json.dumps(measure()))
+        say(f"{name}: {time.monotonic() - began_s:.1f} s")
+
+    def attached(self) -> int:
+        return sum(name != "recompute" for name in self._engines)
+
+    def run(self) -> None:
+        contexts = [int(each) * 1024 for each in self._chosen.contexts.split(",")]
+        seeds = {tokens: [tokens + number for number in range(PROMPTS)] for tokens in contexts}
+        systems = list(self._engines)
+        self._world.link(None, self.attached())
+        for system in systems:  # graphs and kernels warm up; stored prompts of the next cells
+            self.ask(system, do="ttft", seeds=[7, 8], tokens=2048)
+        for tokens in contexts:
+            if "recompute" in systems:
+                self.cell(f"recompute-ttft-{tokens}", lambda: self.ask(
+                    "recompute", do="ttft", seeds=(seeds[tokens] * 2)[:5], tokens=tokens))  # fmt: skip
+            for system in systems:
+                if system != "recompute" and (system != "uncompressed" or tokens <= 16384):
+                    self.fill(system, seeds[tokens], tokens)
+                    say(f"{system}: {tokens} tokens saved, {self._world.moved()['saved']} parts in all")
+        for gbit in [float(each) for each in self._chosen.rates.split(",")] + [None]:
+            self._rate(gbit, contexts, seeds)
+        self._streams(seeds)
+
+    def _rate(self, gbit: float | None, contexts: list[int], seeds: dict[int, list[int]]) -> None:
+        self._world.link(gbit, self.attached())
+        label = "unlimited" if gbit is None else f"{gbit:g}gbit"
+        for system in self._engines:
+            for tokens in contexts if system == "shadowserve" else [each for each in contexts if each <= 16384]:
+                if system == "recompute" or (system == "uncompressed" and gbit is not None and gbit < 20):
+                    continue
+                self.cell(f"{system}-ttft-{label}-{tokens}", lambda: self.ask(
+                    system, do="ttft", seeds=(seeds[tokens] * 2)[:5], tokens=tokens))  # fmt: skip
+
+    def _streams(self, seeds: dict[int, list[int]]) -> None:
+        self._world.link(20, self.attached())
+        windows = 2 * round(self._chosen.stream_seconds / WINDOW_S)
+        for system in self._engines:
+            for tokens in (8192, 16384):
+                if system != "uncompressed" and tokens in seeds:
+                    self.cell(f"{system}-streams-{tokens}", lambda: self.ask(
+                        system, do="streams", streams=STREAMS, windows=windows, window_s=WINDOW_S, seeds=seeds[tokens],
+                        tokens=tokens))  # fmt: skip
+
+    def close(self) -> None:
+        for connection in self._engines.values():
+            connection.send(None)
+        for process in self._processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._world.close()
+
+
+def say(line: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {line}", flush=True)
+
+
+def machine() -> dict:
+    import torch
+    import vllm
+
+    return {
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none", "torch": torch.__version__, "vllm": vllm.__version__,
+        "cpu": next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), ""),
+        "python": platform.python_version(), "commit": commit(), "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
+    arguments.add_argument("--shape", choices=SHAPES, default="llama-8b")
+    arguments.add_argument("--systems", default="recompute,shadowserve,uncompressed")
+    arguments.add_argument("--rates", default="5,10,20,40", help="Gbit/s of the link; unlimited is always measured too")
+    arguments.add_argument("--contexts", default="4,8,16,32", help="prompt lengths in units of 1,024 tokens")
+    arguments.add_argument("--stream-seconds", type=float, default=8, help="of each interference cell, half of them with others")
+    arguments.add_argument("--plane-cores", default="10-13", help="set aside for the data plane")
+    arguments.add_argument("--engine-cores", default="0-8")
+    arguments.add_argument("--kv-gib", type=float, default=16, help="KV cache of each engine, beside its weights")
+    arguments.add_argument("--commit", help="of the code, where there is no git")
+    chosen = arguments.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    described = machine()
+    if chosen.commit:
+        described["commit"] = chosen.commit
+    (chosen.out / f"{chosen.shape}-machine.json").write_text(json.dumps(described))
+    bench = Bench(chosen.out, chosen)
+    try:
+        bench.start_engines(chosen.systems.split(","))
+        bench.run()
+    finally:
+        bench.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""One system under test: an engine in a process of its own that does what the driver asks, and says how long it took.
+
+    python headline_engine.py ADDRESS SYSTEM MODEL SOCKET KV_GIB     (started by headline.py)
+
+Systems: recompute (no connector), shadowserve (profile kv4), uncompressed (profile raw). Prompts are drawn from a seed, so
+that driver and engines need to exchange nothing else.
+"""
+
+import multiprocessing.connection
+import pathlib
+import random
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from engine_client import Client  # noqa: E402
+
+PROFILES = {"recompute": None, "shadowserve": "kv4", "uncompressed": "raw"}
+MAX_TOKENS = 33 * 1024
+STREAM_PROMPT = 100
+WARM_TOKENS = 20
+
+
+def open_engine(system: str, model: str, socket: str, kv_gib: float):
+    from vllm import LLM
+
+    options = dict(
+        model=model, load_format="dummy", skip_tokenizer_init=True, dtype="bfloat16", max_model_len=MAX_TOKENS,
+        # Fixed: vLLM's own sizing looks at the memory that is free, and other engines start at the same time.
+        kv_cache_memory_bytes=int(kv_gib * 2**30), gpu_memory_utilization=0.2,
+        enable_prefix_caching=False, seed=0, disable_log_stats=False,
+    )  # fmt: skip
+    if PROFILES[system]:
+        options["kv_transfer_config"] = {
+            "kv_connector": "ShadowServeConnector",
+            "kv_connector_module_path": "shadowserve.vllm.connector",
+            "kv_role": "kv_both",
+            "kv_load_failure_policy": "recompute",
+            "kv_connector_extra_config": {
+                "socket": socket, "profile": PROFILES[system], "save_generated": False, "fetch_timeout_ms": 30000,
+                "model_fingerprint": f"headline {system}",
+            },
+        }  # fmt: skip
+    return LLM(**options)
+
+
+class System:
+    def __init__(self, llm):
+        self._llm = llm
+        self._client = Client(llm)
+
+    def prompt(self, seed: int, tokens: int) -> list[int]:
+        source = random.Random(seed)
+        return [source.randrange(10, 30000) for _ in range(tokens)]
+
+    def ttft(self, seeds: list[int], tokens: int) -> dict:
+        """One request in flight; seconds each."""
+        return {"ttft_s": [self._client.time_to_first_token_s(self.prompt(seed, tokens)) for seed in seeds]}
+
+    def streams(self, streams: int, windows: int, window_s: float, seeds: list[int], tokens: int) -> dict:
+        """`streams` requests decode all the time. In every second window of `window_s` the prompts of `seeds` come beside them,
+        back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both."""
+        client = self._client
+        prompts = [self.prompt(seed, tokens) for seed in seeds]  # drawn before: that takes a step's time
+        names = [client.send(self.prompt(100 + number, STREAM_PROMPT), MAX_TOKENS - 1024) for number in range(streams)]
+        while min(len(client.token_times_s[name]) for name in names) < WARM_TOKENS:
+            client.step()
+        gaps_s: dict[str, list[float]] = {"alone": [], "beside": []}
+        others: list[str] = []
+        for window in range(windows):
+            beside = window % 2 == 1
+            began_s = time.perf_counter()
+            while time.perf_counter() < began_s + window_s:
+                if beside and (not others or client.first_token_s[others[-1]] > 0):
+                    others.append(client.send(prompts[len(others) % len(prompts)], 1))
+                client.step()
+            if beside:
+                client.finish({others[-1]} if client.first_token_s[others[-1]] < 0 else set())
+            gaps_s["beside" if beside else "alone"] += _gaps(client, names, began_s, time.perf_counter())
+        client.abort(set(names))
+        time.sleep(0.5)
+        while client._engine.has_unfinished_requests():
+            client.step()
+        return {
+            "gaps": {turn: spread(values) for turn, values in gaps_s.items()}, "others_ttft_s": [client.first_token_s[name] for name in others],
+            "others_per_s": len(others) / (windows // 2 * window_s),
+        }  # fmt: skip
+
+
+def spread(values: list[float]) -> dict:
+    """Mean and thousandths, so that a result is small enough to keep."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return {
+        "mean_s": sum(ordered) / len(ordered), "count": len(ordered),
+        "permille_s": [round(ordered[round(part * last / 1000)], 6) for part in range(1001)],
+    }  # fmt: skip
+
+
+def _gaps(client: Client, names: list[str], began_s: float, ended_s: float) -> list[float]:
+    gaps_s = []
+    for name in names:
+        times = [at for at in client.token_times_s[name] if began_s <= at <= ended_s]
+        gaps_s += [after - before for before, after in zip(times, times[1:])]
+    return gaps_s
+
+
+def main() -> None:
+    address, name, model, socket, kv_gib = sys.argv[1:]
+    with multiprocessing.connection.Client(address, "AF_UNIX") as driver:
+        began_s = time.monotonic()
+        system = System(open_engine(name, model, socket, float(kv_gib)))
+        driver.send({"ready": name, "start_s": time.monotonic() - began_s})
+        while (asked := driver.recv()) is not None:
+            what = asked.pop("do")
+            driver.send(getattr(system, what)(**asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Tables and pictures of what headline.py measured.
+
+    python bench/headline/headline_report.py FOLDER [--shape llama-8b] [--markdown FILE] [--plot FILE.svg] [--collect FILE.json]
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+
+STEP_S = 0.005  # what a hit may cost beside the link and one decode step
+
+
+class Results:
+    """The cells of one shape, by name: of a folder that headline.py wrote, or of one file that `--collect` made of it."""
+
+    def __init__(self, source: pathlib.Path, shape: str):
+        if source.is_dir():
+            files = source.glob(f"{shape}-*.json")
+            self.cells = {file.stem.removeprefix(f"{shape}-"): json.loads(file.read_text()) for file in files}
+        else:
+            self.cells = json.loads(source.read_text())
+
+    def cell(self, name: str) -> dict | None:
+        return self.cells.get(name)
+
+    def ttft(self, name: str) -> list[float]:
+        cell = self.cell(name)
+        return cell["ttft_s"] if cell else []
+
+    def names(self) -> list[str]:
+        return sorted(self.cells)
+
+
+def middle(values: list[float]) -> str:
+    """Median and range, in ms."""
+    if not values:
+        return ""
+    return f"{statistics.median(values) * 1e3:.0f} ({min(values) * 1e3:.0f}-{max(values) * 1e3:.0f})"
+
+
+def ttft_table(results: Results) -> list[str]:
+    """A row for each rate and context: what was measured, the bound, and the ratios that were asked for."""
+    lines = [
+        "| link, Gbit/s | prompt | recompute, ms | ShadowServe, ms | uncompressed, ms | bytes/rate, ms | over bytes/rate + step + 5 ms "
+        "| times faster than recompute | fetched for each, ratio |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    step_s = alone_gap(results)
+    for rate, tokens in rates_and_contexts(results):
+        cell = results.cell(f"shadowserve-ttft-{rate}-{tokens}")
+        hits, computed = cell["ttft_s"], results.ttft(f"recompute-ttft-{tokens}")
+        moved = cell["moved"]
+        gbit = None if rate == "unlimited" else float(rate.removesuffix("gbit"))
+        wire_s = moved["wire_bytes"] / len(hits) * 8e-9 / gbit if gbit else None
+        ratio = moved["value_bytes"] / max(1, moved["wire_bytes"])
+        over = f"{statistics.median(hits) / (wire_s + step_s + STEP_S):.2f}" if wire_s and step_s else ""
+        faster = f"{statistics.median(computed) / statistics.median(hits):.2f}" if computed else ""
+        lines.append(
+            f"| {'none' if gbit is None else f'{gbit:g}'} | {tokens} | {middle(computed)} | {middle(hits)} "
+            f"| {middle(results.ttft(f'uncompressed-ttft-{rate}-{tokens}'))} | {f'{wire_s * 1e3:.0f}' if wire_s else ''} "
+            f"| {over} | {faster} | {moved['value_bytes'] / len(hits) / 2**20:.0f} MiB, {ratio:.2f}x |"
+        )
+    return lines
+
+
+def rates_and_contexts(results: Results) -> list[tuple[str, int]]:
+    found = [name.split("-")[2:] for name in results.names() if name.startswith("shadowserve-ttft-")]
+    order = {rate: float("inf") if rate == "unlimited" else float(rate.removesuffix("gbit")) for rate, _ in found}
+    return sorted(((rate, int(tokens)) for rate, tokens in found), key=lambda each: (order[each[0]], each[1]))
+
+
+def alone_gap(results: Results) -> float | None:
+    """The decode step that a hit needs at least."""
+    for name in results.names():
+        if "-streams-" in name:
+            return results.cells[name]["gaps"]["alone"]["permille_s"][500]
+    return None
+
+
+def streams_table(results: Results) -> list[str]:
+    """TPOT of running streams, alone and, in turns with that, while prompts come back to back."""
+    lines = [
+        "| system | prompts beside | TPOT alone, ms: mean, median, p99 | beside them | ratio: mean | median | p99 | others' TTFT, ms | others a second |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for system in ("recompute", "shadowserve"):
+        for tokens in (8192, 16384):
+            cell = results.cell(f"{system}-streams-{tokens}")
+            if cell is None:
+                continue
+            alone, beside = (figures(cell["gaps"][turn]) for turn in ("alone", "beside"))
+            texts = [", ".join(f"{figure * 1e3:.2f}" for figure in each) for each in (alone, beside)]
+            ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(beside, alone))
+            lines.append(
+                f"| {system} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {middle(cell['others_ttft_s'])} "
+                f"| {cell['others_per_s']:.1f} |"
+            )
+    return lines
+
+
+def figures(gaps: dict) -> tuple[float, float, float]:
+    """Mean, median and 99th of a hundred, in seconds."""
+    return gaps["mean_s"], gaps["permille_s"][500], gaps["permille_s"][990]
+
+
+def plot(results: Results, file: pathlib.Path) -> None:
+    """TTFT against the link's rate, a panel for each context."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    points = [(rate, tokens) for rate, tokens in rates_and_contexts(results) if rate != "unlimited"]
+    contexts = sorted({tokens for _, tokens in points})
+    figure, panels = pyplot.subplots(1, len(contexts), figsize=(3.4 * len(contexts), 3.2), squeeze=False)
+    for panel, tokens in zip(panels[0], contexts):
+        rates = [rate for rate, each in points if each == tokens]
+        gbits = [float(rate.removesuffix("gbit")) for rate in rates]
+        cells = [results.cell(f"shadowserve-ttft-{rate}-{tokens}") for rate in rates]
+        panel.plot(gbits, [statistics.median(cell["ttft_s"]) * 1e3 for cell in cells], "o-", label="ShadowServe")
+        bound = [cell["moved"]["wire_bytes"] / len(cell["ttft_s"]) * 8e-6 / gbit for cell, gbit in zip(cells, gbits)]
+        panel.plot(gbits, bound, ":", color="grey", label="bytes / rate")
+        if computed := results.ttft(f"recompute-ttft-{tokens}"):
+            panel.axhline(statistics.median(computed) * 1e3, color="tab:red", label="recompute")
+        panel.set(title=f"{tokens:,} tokens", xlabel="link, Gbit/s", xscale="log", ylim=(0, None))
+        panel.set_xticks(gbits, [f"{gbit:g}" for gbit in gbits])
+    panels[0][0].set_ylabel("time to first token, ms")
+    panels[0][0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(file)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("source", type=pathlib.Path, help="folder that headline.py wrote, or a file of --collect")
+    arguments.add_argument("--shape", default="llama-8b")
+    arguments.add_argument("--markdown", type=pathlib.Path, help="write the tables here; without, to stdout")
+    arguments.add_argument("--collect", type=pathlib.Path, help="also put all cells into this file")
+    arguments.add_argument("--plot", type=pathlib.Path, help="also draw TTFT against the link's rate")
+    chosen = arguments.parse_args()
+    results = Results(chosen.source, chosen.shape)
+    if chosen.collect:
+        lines = [f"{json.dumps(name)}: {json.dumps(results.cells[name])}" for name in results.names()]
+        chosen.collect.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    machine = results.cell("machine") or {}
+    lines = [
+        "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()), "",
+        "Time to first token, one request in flight, median (range):", "", *ttft_table(results), "",
+        "TPOT of 16 running streams, a prompt at a time beside them, link of 20 Gbit/s:", "", *streams_table(results), "",
+    ]  # fmt: skip
+    text = "\n".join(lines)
+    if chosen.markdown:
+        chosen.markdown.write_text(text)
+    else:
+        print(text)
+    if chosen.plot:
+        plot(results, chosen.plot)
+
+
+if __name__ == "__main__":
+    main()
