@@ -147,10 +147,25 @@ TEST(CApi, PagesAreChecked) {
   EXPECT_NE(refused([](ss_pages& p) { p.page_stride_bytes = 7; }).find("page_stride_bytes"),
             std::string::npos);
   EXPECT_NE(refused([](ss_pages& p) { p.layout = 9; }).find("layout"), std::string::npos);
+  EXPECT_NE(refused([](ss_pages& p) { p.layout = SS_PAGES_STRIDED; }).find("layout"), std::string::npos);
   EXPECT_EQ(ss_save(transfer, 1, raw(test_keys(1)), 0, 1, nullptr, 0), static_cast<ss_error>(Error::kConfig));
   ss_event event{};
   EXPECT_EQ(ss_transfer_poll(transfer, &event, 1), 1u);
+  EXPECT_EQ(ss_transfer_register_pages(transfer, &pages.described, message, sizeof message), 0) << message;
+  EXPECT_NE(refused([](ss_pages&) {}).find("already"), std::string::npos);
+  EXPECT_EQ(ss_transfer_fence(transfer, nullptr), static_cast<ss_error>(Error::kConfig)) << "host memory";
   ss_transfer_close(transfer);
+}
+
+TEST(CApi, AGpuThatIsNotThereIsNamed) {
+  ss_options options = one_part_options();
+  options.device = 1 + 4711;
+  char message[512] = "";
+  EXPECT_EQ(ss_transfer_open(&options, message, sizeof message), nullptr);
+  EXPECT_NE(std::string(message).find("device is 4712"), std::string::npos) << message;
+  ss_lookup* lookup = ss_lookup_open(&options, message, sizeof message);
+  EXPECT_NE(lookup, nullptr) << "looking up needs none: " << message;
+  ss_lookup_close(lookup);
 }
 
 }  // namespace

@@ -193,6 +193,16 @@ TEST(Plane, RefusesWhatItCannotTrust) {
     hello.geometry.layers = 0;
     EXPECT_FALSE(client.attach(plane.socket(), hello, -1));
   }
+  for (const int32_t device : {-1, 0, 5, 1'000'000}) {
+    if (device >= 0 && device < gpu_count()) continue;
+    TestClient client;
+    LinkHello hello = TestClient::hello();
+    hello.staging_kind = StagingKind::kDevice;
+    hello.staging_bytes = hello.device_staging.bytes = 1 << 20;
+    hello.device_staging.device = device;
+    EXPECT_FALSE(client.attach(plane.socket(), hello, -1)) << "GPU " << device;
+    EXPECT_NE(std::strstr(client.welcome.text, "GPU"), nullptr) << client.welcome.text;
+  }
   TestClient honest;
   EXPECT_TRUE(honest.attach(plane.socket())) << "and goes on serving";
 }

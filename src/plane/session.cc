@@ -15,12 +15,24 @@ std::string bounded_text(const char* text, size_t capacity) { return {text, strn
 
 }  // namespace
 
-Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::string& message) {
+Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
+                           std::string& message) {
+  SS_CHECK(state() == kFree, "only a free row is opened");
+  auto taken = open_staging(hello, staging_fd, message);
+  if (taken) taken = take_up(hello, ring_entries, message);
+  if (!taken) close_staging();
+  return taken;
+}
+
+void Session::close_staging() {
   host_staging_ = {};
   device_staging_ = {};
   device_ = -1;
   staging_ = nullptr;
   staging_bytes_ = 0;
+}
+
+Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::string& message) {
   if (staging_fd >= 0) {
     auto mapped = SharedRegion::map(staging_fd, hello.staging_bytes);
     if (!mapped) {
@@ -45,10 +57,7 @@ Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::
   return {};
 }
 
-Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
-                           std::string& message) {
-  SS_CHECK(state() == kFree, "only a free row is opened");
-  if (const auto opened = open_staging(hello, staging_fd, message); !opened) return opened;
+Result<void> Session::take_up(const LinkHello& hello, uint32_t ring_entries, std::string& message) {
   if (!hello.geometry.validate()) {
     message =
         "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
@@ -105,11 +114,7 @@ void Session::drained() {
 
 void Session::close() {
   SS_CHECK(state() == kDrained, "the data plane let go of it first");
-  host_staging_ = SharedRegion();
-  device_staging_ = DeviceMemory();
-  staging_ = nullptr;
-  staging_bytes_ = 0;
-  device_ = -1;
+  close_staging();
   rings_ = SharedRegion();
   ::close(client_doorbell_);
   client_doorbell_ = -1;

@@ -96,6 +96,8 @@ class Session {
 
  private:
   Result<void> open_staging(const LinkHello& hello, int staging_fd, std::string& message);
+  Result<void> take_up(const LinkHello& hello, uint32_t ring_entries, std::string& message);
+  void close_staging();
   std::atomic<State> state_{kFree};
   KvGeometry geometry_;
   Profile profile_;
