@@ -1,6 +1,8 @@
 """Gemma 3 270M with its real weights reads an English document: fetched against computed, lossless and lossy."""
 
+import math
 import pathlib
+import warnings
 from statistics import mean
 
 import pytest
@@ -44,12 +46,28 @@ def reports(gemma_model, plane, redis, tmp_path_factory):
         damaged = {"retraces": 0, "forgets": True, "damages": True}
         return wanted_engine(gemma_model, plane.socket, [ask, ask, again, damaged], changes=SMALL, profile=profile)
 
-    (raw, kv4), _ = run_engines(tmp_path_factory.mktemp("gemma"), engine("raw"), engine("kv4"))
+    for attempt in range(2):
+        (raw, kv4), _ = run_engines(tmp_path_factory.mktemp("gemma"), engine("raw"), engine("kv4"))
+        if not any(has_nan(run["steps"][0]) for run in (raw, kv4)):
+            break
+        # Seen once on a busy machine: vLLM's very first decode on the CPU gave NaN. There is nothing to compare with then.
+        warnings.warn(f"vLLM computed NaN before anything was fetched (attempt {attempt + 1})", stacklevel=1)
+        redis.ask("FLUSHALL")
     return {"raw": raw["steps"], "kv4": kv4["steps"]}
+
+
+def has_nan(step: dict) -> bool:
+    (answer,) = step["answers"]
+    return any(math.isnan(value) for position in answer.logprobs for value in position.values())
 
 
 def answers_of(steps: list[dict]) -> list:
     return [step["answers"][0] for step in steps]
+
+
+def test_no_answer_is_nan(reports):
+    """Computed or fetched: pages that are not what they should be can show like this."""
+    assert not any(has_nan(step) for steps in reports.values() for step in steps)
 
 
 @pytest.mark.parametrize("profile", ["raw", "kv4"])
