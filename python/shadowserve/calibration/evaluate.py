@@ -45,6 +45,7 @@ def profiles(model: LanguageModel, calibration: Calibration | None) -> dict[str,
     return {
         **points,
         "uncalibrated": peer_quantizers.uncalibrated(model),
+        "kv4-and-bins": peer_quantizers.kv4_and_bins(model),
         "kv4": peer_quantizers.kv4,
         "cachegen": peer_quantizers.cachegen,
         "int8": peer_quantizers.int8,

@@ -95,29 +95,65 @@ def _int8_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> tu
 cachegen, kv4, int8 = _chunked(_cachegen_plane), _chunked(_kv4_plane), _chunked(_int8_plane)
 
 
-def uncalibrated(model) -> Quantizer:
-    """K 16 levels a channel, V CacheGen's bins, sinks kept in int8 and the first token exact. The sinks of a chunk are
-    found with the first token's key of the same sequence."""
+def spread_channels(plane: torch.Tensor, scalar: float = 0.30) -> tuple[torch.Tensor, Size]:
+    """plane [tokens, C]: a step a channel that grows with the square root of its deviation, at most 255 levels.
+
+    Wide channels get more levels than in kv4 and narrow ones fewer: queries are not wide where keys are. The mean is the
+    middle level everywhere, so that all channels share one table.
+    """
+    deviation, mean = plane.std(0, keepdim=True), plane.mean(0, keepdim=True)
+    furthest = (plane - mean).abs().amax(0, keepdim=True)
+    steps = _to_bf16((scalar * (deviation * deviation.mean()).sqrt()).maximum(furthest / 125))
+    least = _to_bf16(mean - 127 * steps)
+    numbers = torch.round((plane - least) / torch.where(steps > 0, steps, 1.0)).clamp(0, 254)
+    return numbers * steps + least, _frame(numbers.to(torch.int16), 4 * steps.numel())
+
+
+def spread_tokens(plane: torch.Tensor, scalar: float = 0.58) -> tuple[torch.Tensor, Size]:
+    """plane [tokens, C]: a step a token in proportion to its root mean square: one large value coarsens no other."""
+    largest = plane.abs().amax(-1, keepdim=True)
+    steps = _to_bf16((scalar * plane.pow(2).mean(-1, keepdim=True).sqrt()).maximum(largest / 126))
+    numbers = torch.round(plane / torch.where(steps > 0, steps, 1.0)).clamp(-127, 127)
+    return numbers * steps, _frame(numbers.to(torch.int16), 2 * steps.numel())
+
+
+def _spread_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> tuple[torch.Tensor, Size]:
+    return spread_channels(plane) if kind == 0 else spread_tokens(plane)
+
+
+def _mixed_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> tuple[torch.Tensor, Size]:
+    return channel_asymmetric(plane, 16) if kind == 0 else _cachegen_plane(plane, layer, kind, kv_heads)
+
+
+def keeping_sinks(model, recipe=_spread_plane) -> Quantizer:
+    """A recipe with sinks kept in int8 and the first token exact; without a calibration, the sinks of a chunk are found
+    with the first token's key of the same sequence."""
 
     def quantizer(kv: torch.Tensor, kv_heads: int, head_dim: int) -> tuple[torch.Tensor, Size]:
         layers, _, tokens, channels = kv.shape
         keys = model.unrotated(kv)[:, 0]
-        kept = torch.zeros(layers, tokens, dtype=torch.bool)
+        sinks = torch.zeros(layers, tokens, dtype=torch.bool)
         for layer, begin in np.ndindex(layers, -(-tokens // CHUNK_TOKENS)):
             chunk = slice(max(1, begin * CHUNK_TOKENS), (begin + 1) * CHUNK_TOKENS)
-            kept[layer, chunk] = find_sinks(keys[layer, chunk], keys[layer, 0], CHUNK_TOKENS // TOKENS_A_SINK)
+            sinks[layer, chunk] = find_sinks(keys[layer, chunk], keys[layer, 0], CHUNK_TOKENS // TOKENS_A_SINK)
         # Rows that are kept anyway do not stretch the others' range.
-        aside = kept.clone()
+        aside = sinks.clone()
         aside[:, 0] = True
-        plain = torch.where(aside[:, None, :, None], kv.mean(2, keepdim=True), kv)
-        out, size = _chunked(_mixed_plane)(plain, kv_heads, head_dim)
-        out = torch.where(kept[:, None, :, None], int8_rows(kv, kv_heads), out)
+        plain = torch.where(aside[:, None, :, None], kv[:, :, 1:].mean(2, keepdim=True), kv)
+        out, size = _chunked(recipe)(plain, kv_heads, head_dim)
+        out = torch.where(sinks[:, None, :, None], int8_rows(kv, kv_heads), out)
         out[:, :, 0] = kv[:, :, 0]
-        rows = 2 * int(kept.sum()) * (ROW_HEAD + channels + 2 * kv_heads) + 2 * layers * (ROW_HEAD + 2 * channels)
+        rows = 2 * int(sinks.sum()) * (ROW_HEAD + channels + 2 * kv_heads) + 2 * layers * (ROW_HEAD + 2 * channels)
         return out, size + Size(kept_rows=8.0 * rows)
 
     return quantizer
 
 
-def _mixed_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> tuple[torch.Tensor, Size]:
-    return channel_asymmetric(plane, 16) if kind == 0 else _cachegen_plane(plane, layer, kind, kv_heads)
+def uncalibrated(model) -> Quantizer:
+    """The best we know for a model that nobody calibrated."""
+    return keeping_sinks(model)
+
+
+def kv4_and_bins(model) -> Quantizer:
+    """K 16 levels a channel, V CacheGen's bins, sinks kept."""
+    return keeping_sinks(model, _mixed_plane)
