@@ -17,6 +17,7 @@ from shadowserve.calibration.frequency_tables import fit_table  # noqa: E402
 from shadowserve.calibration.language_model import LanguageModel  # noqa: E402
 from shadowserve.calibration.rotary import HALVES, Rotation  # noqa: E402
 
+
 @pytest.fixture(scope="session")
 def language_model() -> LanguageModel:
     return LanguageModel(tiny_llama())
