@@ -34,6 +34,7 @@ class SettingFlags {
 struct Command {
   CLI::App* app = nullptr;
   std::function<int()> run;
+  bool passes_on = false;  ///< what stands behind its name is for somebody else to understand
 };
 
 Command add_plane_command(CLI::App& root);
@@ -41,6 +42,7 @@ Command add_doctor_command(CLI::App& root);
 Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
 Command add_plan_command(CLI::App& root);
+Command add_calibrate_command(CLI::App& root);
 /// `codec` alone only explains itself; what it can do are subcommands of its own, likewise `bench`.
 Command add_codec_command(CLI::App& root);
 Command add_roundtrip_command(CLI::App& codec);

@@ -19,6 +19,7 @@ Examples:
   shadowserve stats                                     watch it work
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
   shadowserve plan --link 20gbit --cores 2 --model DIR  which profile here, and why?
+  shadowserve calibrate MODEL                           for denser profiles to come (needs PyTorch)
   shadowserve bench codec                               how fast are the codec and its peers here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
@@ -54,6 +55,7 @@ int run_command(int argument_count, char** arguments) {
                                add_inspect_command(root),
                                add_stats_command(root),
                                add_plan_command(root),
+                               add_calibrate_command(root),
                                codec,
                                add_roundtrip_command(*codec.app),
                                bench,
@@ -72,7 +74,8 @@ int run_command(int argument_count, char** arguments) {
     if (command.app->parsed()) chosen = &command;
   }
   const CLI::App& speaker = chosen != nullptr ? *chosen->app : root;
-  if (const std::vector<std::string> extras = root.remaining(true); !extras.empty()) {
+  const bool passes_on = chosen != nullptr && chosen->passes_on;
+  if (const std::vector<std::string> extras = root.remaining(true); !extras.empty() && !passes_on) {
     fmt::print(stderr, "shadowserve: \"{}\" means nothing here; {}\n", extras.front(),
                suggestion(speaker, extras.front()));
     return 2;

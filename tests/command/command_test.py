@@ -73,6 +73,28 @@ class Mistakes(unittest.TestCase):
         self.assert_told(["stats", "--once", "--socket", "/tmp/no-such-socket"], "no data plane answers")
 
 
+class Calibrate(unittest.TestCase):
+    def test_it_hands_over_to_the_package_or_says_where_that_is(self):
+        package = pathlib.Path(__file__).resolve().parents[2] / "python"
+        with tempfile.TemporaryDirectory() as folder:
+            stub = pathlib.Path(folder, "shadowserve", "calibration")
+            stub.mkdir(parents=True)
+            (stub.parent / "__init__.py").touch()
+            (stub / "__init__.py").touch()
+            # The real __main__ without the compiled module, which is not there before the wheel is.
+            for name in ("__main__.py", "builtin_texts.py", "progress.py"):
+                (stub / name).write_text((package / "shadowserve" / "calibration" / name).read_text())
+            code, out, err = run("calibrate", "--help", PYTHONPATH=folder)
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("--text", out)
+            code, _, err = run("calibrate", "--prefix-tokens", "3", "model", PYTHONPATH=folder)
+            self.assertEqual(code, 2)
+            self.assertIn("at least 256 tokens", err)
+        code, _, err = run("calibrate", "model", PYTHONPATH="")
+        self.assertEqual(code, 1)
+        self.assertIn("pip install", err)
+
+
 class RunningPlane(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
