@@ -388,6 +388,7 @@ TEST(TransferOverPlane, APlaneKilledUnderLoadFailsFetchesAndServesAgainAfterItsR
 
     // A plane that is stuck, not dead: the deadline ends the fetch.
     kill(child, SIGSTOP);
+    waitpid(child, nullptr, WUNTRACED);  // until its last thread stands still, some may go on answering
     const auto started = std::chrono::steady_clock::now();
     EXPECT_NE(engine.fetch(keys, table(20, 8)).error, 0);
     const auto took = std::chrono::steady_clock::now() - started;
