@@ -1,7 +1,5 @@
 """What the vLLM tests run on: a small model, a Redis server, a data plane, and engines that share them."""
 
-import contextlib
-import fcntl
 import importlib.util
 import os
 import pathlib
@@ -14,7 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from device import prepare_environment  # noqa: E402
-from processes import DataPlane, RedisServer  # noqa: E402
+from processes import DataPlane, RedisServer, alone  # noqa: E402
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -23,16 +21,6 @@ prepare_environment()
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(pathlib.Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
-
-
-@contextlib.contextmanager
-def alone(what: str):
-    """One process at a time: ./test runs these tests in two."""
-    folder = CHECKOUT / "build" / "test"
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{what}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from engine import Answer
+from processes import ENGINES_CORE, alone
 
 SCRIPT = pathlib.Path(__file__).with_name("engine_process.py")
 SECONDS_MAX = 400
@@ -23,7 +24,7 @@ def run_engines(folder: pathlib.Path, *engines: dict, hash_seed: str = "4711") -
     """The report of each engine (see engine_process.py) with real Answers, and the log of all."""
     script, report, log = (folder / name for name in ("script.json", "report.json", "engines.log"))
     script.write_text(json.dumps(engines))
-    with open(log, "w") as out:
+    with alone(ENGINES_CORE), open(log, "w") as out:
         done = subprocess.run(
             [sys.executable, str(SCRIPT), str(script), str(report)],
             env=os.environ | {"PYTHONHASHSEED": hash_seed}, stdin=subprocess.DEVNULL, stdout=out,

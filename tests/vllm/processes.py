@@ -1,6 +1,7 @@
 """Starts, stops, freezes and kills the processes around an engine: the store and the data plane."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -23,6 +24,20 @@ def wait_for(what: str, condition, timeout_s: float = 20.0, every_s: float = 0.0
             return value
         time.sleep(every_s)
     raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+@contextlib.contextmanager
+def alone(what: str):
+    """One process at a time: ./test runs these tests in two."""
+    folder = CHECKOUT / "build" / "test"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{what}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+ENGINES_CORE = "engines-core"
+"""What alone() takes where time is judged: on a CPU all engines compute on one core."""
 
 
 def free_port() -> int:

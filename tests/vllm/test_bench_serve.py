@@ -10,7 +10,7 @@ pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
 from metrics_page import chunk_counters  # noqa: E402
-from processes import ApiServer, wait_for  # noqa: E402
+from processes import ENGINES_CORE, ApiServer, alone, wait_for  # noqa: E402
 
 pytestmark = [pytest.mark.engine, pytest.mark.skipif(ON_GPU, reason="this server takes a GPU for itself")]
 
@@ -26,12 +26,13 @@ def server(tiny_model, plane, redis, tmp_path_factory):
     redis.ensure_up()
     plane.ensure_up()
     server = ApiServer(tmp_path_factory.mktemp("server"), tiny_model, plane.socket)
-    try:
-        server.start()
-        complete(server, "warm up " * 300)
-        yield server
-    finally:
-        server.stop()
+    with alone(ENGINES_CORE):
+        try:
+            server.start()
+            complete(server, "warm up " * 300)
+            yield server
+        finally:
+            server.stop()
 
 
 def complete(server: ApiServer, prompt: str) -> None:

@@ -10,7 +10,7 @@ pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
 from engine import Answer, Engine, random_prompt  # noqa: E402
-from processes import wait_for  # noqa: E402
+from processes import ENGINES_CORE, alone, wait_for  # noqa: E402
 from test_fetch import CHUNK, ROUNDING  # noqa: E402
 
 from shadowserve.vllm.worker import FAILURE_LOG_INTERVAL_S  # noqa: E402
@@ -20,6 +20,13 @@ pytestmark = pytest.mark.engine
 TOKENS = 2048
 # The fixture's fetch_timeout_ms and lookup_timeout_ms, and the grace that both ends allow.
 LIMITS_S = 3.0 + 1.0 + 1.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undisturbed():
+    """Every test here judges how long something took."""
+    with alone(ENGINES_CORE):
+        yield
 
 
 @dataclasses.dataclass
