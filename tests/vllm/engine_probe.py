@@ -3,7 +3,7 @@
 import hashlib
 import logging
 
-from shadowserve.vllm.device_pages import _kind_axis
+from shadowserve.vllm.device_pages import kind_axis
 from vllm.distributed.kv_transfer import get_kv_transfer_group
 
 
@@ -51,7 +51,7 @@ class EngineProbe:
         if not layer.is_cuda:
             return layer
         model = get_kv_transfer_group()._model
-        return layer.movedim(1 - _kind_axis(model, model.layer_names[0], layer), 0)
+        return layer.movedim(1 - kind_axis(model, model.layer_names[0], layer), 0)
 
     def _note(self, notes: dict[str, str], job, keep: bool) -> None:
         import torch

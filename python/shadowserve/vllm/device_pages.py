@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from shadowserve.vllm.page_layout import check_alike, distinct_values
 from shadowserve.vllm.served_model import NotSupported, ServedModel
 
 if TYPE_CHECKING:
@@ -31,13 +32,9 @@ def device_pages(
 ) -> DevicePages:
     """Raises NotSupported, and then the engine must not start."""
     first = kv_caches[model.layer_names[0]]
-    kinds = _kind_axis(model, model.layer_names[0], first)
+    kinds = kind_axis(model, model.layer_names[0], first)
     for name in model.layer_names:
-        pages = kv_caches[name]
-        if pages.dtype != model.dtype:
-            raise NotSupported(f"a KV cache of {pages.dtype} for a model of {model.dtype}", "use kv_cache_dtype auto")
-        if (pages.shape, pages.stride(), pages.device) != (first.shape, first.stride(), first.device):
-            raise NotSupported("a model whose layers differ in shape", "serve this model without the connector")
+        check_alike(model, kv_caches[name], first)
         backend = layers[name].attn_backend.get_name()
         if backend not in PROVED_BACKENDS:
             raise NotSupported(
@@ -57,7 +54,7 @@ def device_pages(
     )
 
 
-def _kind_axis(model: ServedModel, name: str, pages: torch.Tensor) -> int:
+def kind_axis(model: ServedModel, name: str, pages: torch.Tensor) -> int:
     """Where K and V are told apart: [2, pages, token, head, dim] or [pages, 2, token, head, dim]."""
     inner = (model.page_tokens, model.kv_heads, model.head_dim)
     if pages.dim() == 5 and tuple(pages.shape[2:]) == inner and 2 in pages.shape[:2]:
@@ -73,8 +70,7 @@ def prove_device_layout(model: ServedModel, pages: torch.Tensor, kinds: int) -> 
     tokens = 3 * model.page_tokens
     shape = (tokens, model.kv_heads, model.head_dim)
     generator = torch.Generator().manual_seed(1)
-    bits = torch.randint(0x0400, 0x7C00, (2, *shape), dtype=torch.int16, generator=generator)
-    key, value = bits.view(model.dtype).to(pages.device)
+    key, value = (distinct_values(shape, model.dtype, seed).to(pages.device) for seed in (1, 2))
     slots = torch.randperm(tokens, generator=generator).to(pages.device)
     one = torch.ones((), dtype=torch.float32, device=pages.device)
     ops.reshape_and_cache_flash(key, value, scratch.select(kinds, 0), scratch.select(kinds, 1), slots, "auto", one, one)

@@ -32,15 +32,20 @@ def page_layout(model: ServedModel, kv_caches: "Mapping[str, torch.Tensor]", lay
 def _check_tensor(model: ServedModel, name: str, pages: torch.Tensor, first: torch.Tensor) -> None:
     if pages.device.type != "cpu":
         raise NotSupported(f"a KV cache in {pages.device.type} memory", "use the CPU backend of vLLM")
-    if pages.dtype != model.dtype:
-        raise NotSupported(f"a KV cache of {pages.dtype} for a model of {model.dtype}", "use kv_cache_dtype auto")
+    check_alike(model, pages, first)
     inner = (model.kv_heads, model.page_tokens, 2 * model.head_dim)
     if pages.dim() != 4 or tuple(pages.shape[1:]) != inner:
         raise NotSupported(f"{name}: pages of shape {tuple(pages.shape)}", f"expected [pages, {inner}]")
-    if pages.shape != first.shape or pages.stride() != first.stride():
-        raise NotSupported("a model whose layers differ in shape", "serve this model without the connector")
     if pages.stride()[2:] != (2 * model.head_dim, 1):
         raise NotSupported(f"{name}: pages with strides {pages.stride()}", "expected each head of a page in one piece")
+
+
+def check_alike(model: ServedModel, pages: torch.Tensor, first: torch.Tensor) -> None:
+    """Wherever they are: pages hold what the model computes, in every layer like in the first."""
+    if pages.dtype != model.dtype:
+        raise NotSupported(f"a KV cache of {pages.dtype} for a model of {model.dtype}", "use kv_cache_dtype auto")
+    if (pages.shape, pages.stride(), pages.device) != (first.shape, first.stride(), first.device):
+        raise NotSupported("a model whose layers differ in shape", "serve this model without the connector")
 
 
 def prove_layout(
@@ -50,7 +55,7 @@ def prove_layout(
     from vllm import _custom_ops as ops
 
     shape = (2 * page_tokens, kv_heads, head_dim)
-    key, value = _distinct_values(shape, dtype, seed=1), _distinct_values(shape, dtype, seed=2)
+    key, value = distinct_values(shape, dtype, seed=1), distinct_values(shape, dtype, seed=2)
     pages = torch.zeros((2, kv_heads, page_tokens, 2 * head_dim), dtype=dtype)
     halves = pages.view(2, kv_heads, 2 * page_tokens, head_dim).chunk(2, dim=2)
     # As in serving: a prompt's chunk that ends inside a page, then single tokens, then the rest.
@@ -75,7 +80,7 @@ def prove_layout(
                 )
 
 
-def _distinct_values(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> torch.Tensor:
+def distinct_values(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> torch.Tensor:
     """Random finite numbers: with 30,000 different ones no two rows or columns are alike."""
     generator = torch.Generator().manual_seed(seed)
     # Positive bit patterns below infinity (0x7f80 in bfloat16, 0x7c00 in float16), no zeros, no subnormals.
