@@ -1,9 +1,6 @@
 // Hands parts to the GPU's batches, and keeps those for which there is no batch free yet.
 #include "control/device_page_mover.h"
 
-#include <algorithm>
-#include <array>
-
 namespace shadowserve {
 
 void DevicePageMover::start(const PartMove& move, std::span<std::byte> staging) {
@@ -15,18 +12,12 @@ void DevicePageMover::flush() {
   mover_->flush();
 }
 
-size_t DevicePageMover::poll(std::span<MoveDone> out) {
-  std::array<PagedDone, 64> done;
-  const size_t count = mover_->poll(std::span(done).first(std::min(done.size(), out.size())));
-  for (size_t i = 0; i < count; ++i) out[i] = {static_cast<uint32_t>(done[i].ticket), done[i].error};
-  return count;
-}
+size_t DevicePageMover::poll(std::span<PagedDone> out) { return mover_->poll(out); }
 
 bool DevicePageMover::add(const PartMove& move, std::span<std::byte> staging) {
   PagedPart part;
   part.ticket = move.ticket;
-  part.direction =
-      move.direction == MoveDirection::kPlace ? PagedDirection::kScatter : PagedDirection::kGather;
+  part.direction = move.direction;
   part.staging_offset = move.staging_offset;
   part.plane_first = move.shape.plane_first;
   part.plane_count = move.shape.plane_count;

@@ -14,7 +14,7 @@ class DevicePageMover final : public PageMover {
   explicit DevicePageMover(std::unique_ptr<PagedMover> mover) : mover_(std::move(mover)) {}
   void start(const PartMove& move, std::span<std::byte> staging) override;
   void flush() override;
-  size_t poll(std::span<MoveDone> out) override;
+  size_t poll(std::span<PagedDone> out) override;
   uint32_t gathers_per_turn() const override { return PagedMover::kBatchParts; }
 
  private:

@@ -14,12 +14,12 @@ class HostPageMover final : public PageMover {
   explicit HostPageMover(PageMap pages);
   void start(const PartMove& move, std::span<std::byte> staging) override;
   void flush() override {}
-  size_t poll(std::span<MoveDone> out) override;
+  size_t poll(std::span<PagedDone> out) override;
   uint32_t gathers_per_turn() const override { return 1; }
 
  private:
   const PageMap pages_;
-  std::vector<MoveDone> done_;  // capacity taken at start
+  std::vector<PagedDone> done_;  // capacity taken at start
 };
 
 }  // namespace shadowserve

@@ -8,7 +8,6 @@
 #include <span>
 
 #include "chunk/kv_geometry.h"
-#include "contract/error.h"
 #include "kernels/paged_mover.h"
 
 namespace shadowserve {
@@ -21,27 +20,17 @@ struct PagedTokens {
   uint32_t pages_per_chunk() const { return geometry.chunk_tokens / page_tokens; }
 };
 
-enum class MoveDirection : uint8_t {
-  kPlace,   ///< staging to pages
-  kGather,  ///< pages to staging
-};
-
 struct PartMove {
   uint32_t ticket = 0;  ///< handed back in the completion
-  MoveDirection direction = MoveDirection::kPlace;
+  PagedDirection direction = PagedDirection::kScatter;
   PartShape shape;
   uint64_t staging_offset = 0;
   /// The chunk's pages_per_chunk() pages; stays valid until the completion. Those before token_first are not
   /// looked at.
   std::span<const int32_t> page_ids;
-  uint32_t token_first = 0;  ///< counted in the chunk; place only
+  uint32_t token_first = 0;  ///< counted in the chunk; scattering only
   /// Pages on a GPU: what its own work has to have passed. Null for pages in host memory.
   std::shared_ptr<const StreamFence> after;
-};
-
-struct MoveDone {
-  uint32_t ticket = 0;
-  Error error = Error::kNone;
 };
 
 /// One thread: the link thread. Nothing waits; every start() has one completion.
@@ -54,7 +43,7 @@ class PageMover {
   /// Behind the last start() of a turn: what was started is under way from here on at the latest.
   virtual void flush() = 0;
   /// Fills `out` with what ended; returns how many.
-  virtual size_t poll(std::span<MoveDone> out) = 0;
+  virtual size_t poll(std::span<PagedDone> out) = 0;
   /// Gathers worth starting in one turn: more would keep this thread from its deadlines, fewer its engine
   /// idle.
   virtual uint32_t gathers_per_turn() const = 0;

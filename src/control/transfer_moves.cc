@@ -6,7 +6,7 @@
 
 namespace shadowserve {
 
-void TransferWorker::start_move(MoveDirection direction, TransferJob& job, uint32_t region,
+void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint32_t region,
                                 const LinkReply& reply) {
   const StagingTable::Region& used = staging_.at(region);
   PartMove move;
@@ -15,7 +15,7 @@ void TransferWorker::start_move(MoveDirection direction, TransferJob& job, uint3
   move.shape = part_shape(options_.geometry(), used.task.part);
   move.staging_offset = staging_.offset(region);
   move.page_ids = job.chunk_pages(used.task.chunk);
-  if (direction == MoveDirection::kPlace) {
+  if (direction == PagedDirection::kScatter) {
     move.token_first = static_cast<FetchJob&>(job).token_first(used.task.chunk);
   }
   move.after = job.order.after;
@@ -28,19 +28,20 @@ void TransferWorker::start_move(MoveDirection direction, TransferJob& job, uint3
 
 bool TransferWorker::take_moved() {
   if (moves_under_way_ == 0) return false;
-  MoveDone done[64];
+  PagedDone done[64];
   const size_t count = mover_.load(std::memory_order_acquire)->poll(done);
-  for (const MoveDone& each : std::span(done, count)) {
-    Move move = std::exchange(moves_[each.ticket], {});
+  for (const PagedDone& each : std::span(done, count)) {
+    const auto region = static_cast<uint32_t>(each.ticket);
+    Move move = std::exchange(moves_[region], {});
     --moves_under_way_;
     --move.job->moves;
     const bool fetching = move.job->order.kind == SS_FETCHED;
     auto& us_total = fetching ? counters_.place_us_total : counters_.gather_us_total;
     us_total.fetch_add((clock_.now_ns() - move.began_ns) / kNsPerUs, std::memory_order_relaxed);
     if (fetching) {
-      placed(static_cast<FetchJob&>(*move.job), each.ticket, move.reply, each.error);
+      placed(static_cast<FetchJob&>(*move.job), region, move.reply, each.error);
     } else {
-      gathered(static_cast<SaveJob&>(*move.job), each.ticket, each.error);
+      gathered(static_cast<SaveJob&>(*move.job), region, each.error);
     }
   }
   if (moves_under_way_ == 0) moves_are_stale_ = false;

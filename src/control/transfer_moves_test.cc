@@ -16,7 +16,7 @@ class SlowMover final : public PageMover {
     ++under_way_;
   }
   void flush() override {}
-  size_t poll(std::span<MoveDone> out) override {
+  size_t poll(std::span<PagedDone> out) override {
     if (held || waiting.empty()) return 0;
     const auto [move, staging] = waiting.front();
     waiting.pop_front();

@@ -141,7 +141,7 @@ void TransferWorker::fetch_answered(FetchJob& job, uint32_t region, const LinkRe
   if (error == Error::kNone && reply.value_bytes != shape.value_bytes()) error = Error::kRecordMalformed;
   if (job.withdrawn()) error = Error::kCancelled;
   if (error == Error::kNone && job.wants(task) && !job.ending) {
-    return start_move(MoveDirection::kPlace, job, region, reply);
+    return start_move(PagedDirection::kScatter, job, region, reply);
   }
   staging_.give_back(region);
   job.ended(task, error);
@@ -215,7 +215,7 @@ bool TransferWorker::gather_saves() {
     const uint32_t region = staging_.take(LinkOp::kSave, job, task);
     if (region == StagingTable::kNone) break;
     job->gathering();
-    start_move(MoveDirection::kGather, *job, region, {});
+    start_move(PagedDirection::kGather, *job, region, {});
   }
   return started > 0;
 }

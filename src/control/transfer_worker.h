@@ -68,7 +68,7 @@ class TransferWorker final : public LinkDuty {
  private:
   bool take_commands();
   bool take_replies();
-  void start_move(MoveDirection direction, TransferJob& job, uint32_t region, const LinkReply& reply);
+  void start_move(PagedDirection direction, TransferJob& job, uint32_t region, const LinkReply& reply);
   bool take_moved();
   void placed(FetchJob& job, uint32_t region, const LinkReply& reply, Error error);
   void gathered(SaveJob& job, uint32_t region, Error error);
