@@ -1,7 +1,5 @@
 // `shadowserve calibrate`: hands over to the Python package, which has PyTorch to measure a model with.
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -9,12 +7,16 @@
 
 #include "command.h"
 
-extern char** environ;
-
 namespace shadowserve {
 namespace {
 
-constexpr const char* kModule = "shadowserve.calibration";
+// `python -m` would say nothing of what to do where the package is missing.
+constexpr const char* kRunModule = R"(import importlib.util, runpy, sys
+module = 'shadowserve.calibration'
+if not (importlib.util.find_spec('shadowserve') and importlib.util.find_spec(module)):
+    sys.exit(f'shadowserve: {sys.executable} has no package {module}: install this project beside vLLM '
+             '(pip install .) and run the `shadowserve` of that environment')
+runpy.run_module(module, run_name='__main__', alter_sys=True))";
 
 std::vector<char*> pointers(std::vector<std::string>& words) {
   std::vector<char*> out;
@@ -31,28 +33,9 @@ std::string nearest_python() {
   return !failed && access(beside.c_str(), X_OK) == 0 ? beside.string() : "python3";
 }
 
-bool has_package(const std::string& python) {
-  std::vector<std::string> words = {
-      python, "-c",
-      fmt::format("import importlib.util as u, sys; sys.exit(u.find_spec('shadowserve') is None or "
-                  "u.find_spec('{}') is None)",
-                  kModule)};
-  pid_t child = 0;
-  if (posix_spawnp(&child, python.c_str(), nullptr, nullptr, pointers(words).data(), environ) != 0)
-    return false;
-  int status = 0;
-  return waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 int run_calibrate(const std::vector<std::string>& given) {
   const std::string python = nearest_python();
-  if (!has_package(python)) {
-    throw StartError(
-        fmt::format("{} has no package {}: install this project beside vLLM (pip install .) and run the "
-                    "`shadowserve` of that environment",
-                    python, kModule));
-  }
-  std::vector<std::string> words = {python, "-m", kModule};
+  std::vector<std::string> words = {python, "-c", kRunModule};
   words.insert(words.end(), given.begin(), given.end());
   execvp(python.c_str(), pointers(words).data());
   throw StartError(fmt::format("cannot start {}", python));
