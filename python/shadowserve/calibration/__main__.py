@@ -5,6 +5,7 @@ import pathlib
 import sys
 import time
 
+from shadowserve.calibration import command
 from shadowserve.calibration.builtin_texts import builtin_texts
 from shadowserve.calibration.progress import Progress
 
@@ -77,15 +78,7 @@ def calibrate(chosen: argparse.Namespace) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    try:
-        print(calibrate(chosen))
-    except KeyboardInterrupt:
-        print("\ninterrupted: nothing was written", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"\ncalibration: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run("calibration", lambda: calibrate(chosen), "interrupted: nothing was written")
 
 
 if __name__ == "__main__":

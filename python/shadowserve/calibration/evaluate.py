@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from shadowserve.calibration import peer_quantizers, reference_quantizer
+from shadowserve.calibration import command, peer_quantizers, reference_quantizer
 from shadowserve.calibration.calibrated_model import Calibration
 from shadowserve.calibration.calibration_file import load_calibration
 from shadowserve.calibration.language_model import LanguageModel
@@ -116,27 +116,24 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def compare(chosen: argparse.Namespace) -> str:
+    """Returns the table of all texts and profiles. Raises ValueError or OSError with a sentence."""
+    progress = Progress(sys.stderr)
+    calibration = load_calibration(chosen.calibration) if chosen.calibration else None
+    texts = {pathlib.Path(path).name: pathlib.Path(path).read_text(encoding="utf-8") for path in chosen.text}
+    progress.say("loading the model")
+    model = LanguageModel.load(chosen.model, chosen.device)
+    sizes = (chosen.prefix_tokens, chosen.suffix_tokens)
+    results = evaluate(model, calibration, texts, *sizes, chosen.profile, progress.say)
+    progress.clear()
+    if chosen.json:
+        pathlib.Path(chosen.json).write_text(json.dumps(results, indent=1) + "\n")
+    return table(results)
+
+
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
-    progress = Progress(sys.stderr)
-    try:
-        calibration = load_calibration(chosen.calibration) if chosen.calibration else None
-        texts = {pathlib.Path(path).name: pathlib.Path(path).read_text(encoding="utf-8") for path in chosen.text}
-        progress.say("loading the model")
-        model = LanguageModel.load(chosen.model, chosen.device)
-        sizes = (chosen.prefix_tokens, chosen.suffix_tokens)
-        results = evaluate(model, calibration, texts, *sizes, chosen.profile, progress.say)
-        progress.clear()
-        print(table(results))
-        if chosen.json:
-            pathlib.Path(chosen.json).write_text(json.dumps(results, indent=1) + "\n")
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"\nevaluate: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run("evaluate", lambda: compare(chosen), "interrupted")
 
 
 if __name__ == "__main__":
