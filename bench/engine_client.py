@@ -58,6 +58,11 @@ class Client:
     def abort(self, names: set[str]) -> None:
         self._engine.abort_request(list(names))
 
+    def drain(self) -> None:
+        """Until the engine has nothing left to do."""
+        while self._engine.has_unfinished_requests():
+            self.step()
+
     def time_to_first_token_s(self, prompt: list[int]) -> float:
         name = self.send(prompt, 1)
         self.finish({name})

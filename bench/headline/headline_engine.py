@@ -80,8 +80,7 @@ class System:
             gaps_s["beside" if beside else "alone"] += _gaps(client, names, began_s, time.perf_counter())
         client.abort(set(names))
         time.sleep(0.5)
-        while client._engine.has_unfinished_requests():
-            client.step()
+        client.drain()
         return {
             "gaps": {turn: spread(values) for turn, values in gaps_s.items()}, "others_ttft_s": [client.first_token_s[name] for name in others],
             "others_per_s": len(others) / (windows // 2 * window_s),
