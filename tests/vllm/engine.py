@@ -13,6 +13,7 @@ from processes import wait_for
 
 ANSWER_TOKENS = 12
 LOGPROBS = 5
+PROBE_TOKENS = 300  # a chunk and a little: enough for the scheduler to look it up
 
 
 @dataclasses.dataclass
@@ -118,7 +119,16 @@ class Engine:
         wait_for("all saves ended", settled)
 
     def wait_until_connected(self) -> None:
-        wait_for("the engine is connected to the data plane", lambda: self.totals()["connected"])
+        """Worker and scheduler have a link each; neither knows of the other's."""
+        wait_for("the engine's worker is connected to the data plane", lambda: self.totals()["connected"])
+        seeds = iter(range(time.monotonic_ns(), 1 << 63))
+
+        def lookups_are_answered() -> bool:
+            before = self.metric("chunks_not_found", reason="without_plane")
+            self.ask(random_prompt(PROBE_TOKENS, next(seeds)), tokens=2)
+            return self.metric("chunks_not_found", reason="without_plane") == before
+
+        wait_for("the engine's scheduler is connected to the data plane", lookups_are_answered, 60.0, every_s=0.3)
 
     def forget_prefixes(self) -> None:
         """From here on only the store remembers."""
@@ -138,9 +148,13 @@ class Engine:
         self.forget_prefixes()
         return answers
 
-    def metric(self, name: str) -> float:
-        """Sum of vllm:shadowserve_<name> over engines and reasons."""
-        return self.vllm_metric(f"shadowserve_{name}")
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of vllm:shadowserve_<name> over engines, and over the reasons that `labels` do not choose from."""
+        return self.vllm_metric(f"shadowserve_{name}", **labels)
 
-    def vllm_metric(self, name: str) -> float:
-        return sum(metric.value for metric in self.llm.get_metrics() if metric.name == f"vllm:{name}")
+    def vllm_metric(self, name: str, **labels: str) -> float:
+        return sum(
+            metric.value
+            for metric in self.llm.get_metrics()
+            if metric.name == f"vllm:{name}" and labels.items() <= metric.labels.items()
+        )
