@@ -82,7 +82,7 @@ class Calibrate(unittest.TestCase):
             (stub.parent / "__init__.py").touch()
             (stub / "__init__.py").touch()
             # The real __main__ without the compiled module, which is not there before the wheel is.
-            for name in ("__main__.py", "builtin_texts.py", "progress.py"):
+            for name in ("__main__.py", "builtin_texts.py", "command.py", "progress.py"):
                 (stub / name).write_text((package / "shadowserve" / "calibration" / name).read_text())
             code, out, err = run("calibrate", "--help", PYTHONPATH=folder)
             self.assertEqual((code, err), (0, ""))
