@@ -35,7 +35,7 @@ uint32_t KvGeometry::parts() const { return (planes() + planes_per_part() - 1) /
 PartShape part_shape(const KvGeometry& geometry, uint32_t part) {
   SS_CHECK(part < geometry.parts(), "the caller checked the part against the geometry");
   const uint32_t share = geometry.planes_per_part();
-  PartShape shape{geometry, part, part * share, 0};
+  PartShape shape{geometry, part, part * share, 0, 0};
   shape.plane_count = std::min(share, geometry.planes() - shape.plane_first);
   return shape;
 }

@@ -47,6 +47,8 @@ struct PartShape {
   uint32_t part = 0;
   uint32_t plane_first = 0;
   uint32_t plane_count = 0;
+  /// Of the chunk's first token in its sequence. Nothing but calibrated planes depends on it.
+  uint32_t first_position = 0;
 
   size_t value_bytes() const { return plane_count * geometry.plane_bytes(); }
   size_t values() const { return plane_count * geometry.plane_values(); }

@@ -31,7 +31,7 @@ Result<void> check_header(std::span<const std::byte> bytes, RecordHeader& header
                           header.header_bytes <= header.record_bytes && header.record_bytes == bytes.size();
   const bool seal_known = header.seal_kind == static_cast<uint8_t>(SealKind::kXxh3) ||
                           header.seal_kind == static_cast<uint8_t>(SealKind::kGmac);
-  if (!frames_fit || !all_zero(header.reserved0) || !all_zero(header.reserved1)) {
+  if (!frames_fit || !all_zero(header.reserved0)) {
     return fail(Error::kRecordMalformed);
   }
   if (header.flags != 0 || !seal_known) return fail(Error::kUnsupported);
@@ -69,6 +69,7 @@ Result<void> describe_record(std::span<const std::byte> bytes, RecordView& view)
   if (!geometry.validate() || view.header_.part >= geometry.parts()) return fail(Error::kRecordMalformed);
   view.shape_ = part_shape(geometry, view.header_.part);
   if (!same_part(view.header_, view.shape_)) return fail(Error::kRecordMalformed);
+  view.shape_.first_position = view.header_.first_position;
   return parse_frames(bytes, view);
 }
 

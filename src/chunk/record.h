@@ -6,6 +6,7 @@
 #include <span>
 
 #include "chunk/chunk_key.h"
+#include "chunk/kept_rows.h"
 #include "chunk/kv_geometry.h"
 #include "contract/limits.h"
 #include "contract/result.h"
@@ -36,7 +37,12 @@ enum class QuantizerId : uint8_t {
   kRaw = 0,          ///< the elements themselves
   kTokenSym = 1,     ///< x = (q - zero) * scale[token][head group]; scales bf16, zero = (levels - 1) / 2
   kChannelAsym = 2,  ///< x = q * step[group][channel] + min[group][channel]; both bf16; groups of tokens
+  kCalibrated =
+      3,  ///< x = rotated((q - 128) * step[channel] + mean[channel]) of a calibration that both have
 };
+
+/// Added to a quantizer's number: kept rows and patches (chunk/kept_rows.h) follow the frame's scales.
+inline constexpr uint8_t kKeepsRows = 0x10;
 
 /// Fixed part of a record, little-endian, 144 bytes. Fields are validated by open_record() before use.
 struct RecordHeader {
@@ -57,10 +63,10 @@ struct RecordHeader {
   uint32_t plane_first;
   uint32_t plane_count;
   uint8_t chunk_key[32];
-  uint8_t profile[24];  ///< name, NUL padded: for people and inspect, frames speak for themselves
-  uint8_t nonce[12];    ///< of a GMAC seal, else 0
-  uint8_t reserved1[4];
-  uint8_t seal[16];  ///< over the whole record with this field zero
+  uint8_t profile[24];      ///< name, NUL padded: for people and inspect, frames speak for themselves
+  uint8_t nonce[12];        ///< of a GMAC seal, else 0
+  uint32_t first_position;  ///< of the chunk's first token, where a frame is calibrated; else 0
+  uint8_t seal[16];         ///< over the whole record with this field zero
 };
 static_assert(sizeof(RecordHeader) == 144 && alignof(RecordHeader) == 4);
 
@@ -69,18 +75,23 @@ struct FrameEntry {
   uint32_t plane;  ///< absolute plane number
   uint16_t token_first;
   uint16_t token_count;
-  uint8_t quantizer;      ///< QuantizerId
+  uint8_t quantizer;      ///< QuantizerId, and kKeepsRows
   uint8_t packing;        ///< PackingId
   uint8_t coder;          ///< CoderId
   uint8_t levels;         ///< alphabet size of the quantizer (255 at most), 0 for kRaw
   uint16_t group_tokens;  ///< kChannelAsym: tokens that share steps; else 0
   uint16_t group_heads;   ///< kTokenSym: heads that share a scale; else 0
-  uint32_t scale_bytes;
+  uint32_t scale_bytes;   ///< kept rows included
   uint32_t symbol_bytes;  ///< what the coder gives back; at most kFrameBytesMax
   uint32_t coded_bytes;
   uint32_t reserved;  ///< 0
 };
 static_assert(sizeof(FrameEntry) == 32 && alignof(FrameEntry) == 4);
+
+inline QuantizerId quantizer_of(const FrameEntry& entry) {
+  return static_cast<QuantizerId>(entry.quantizer & ~kKeepsRows);
+}
+inline bool keeps_rows(const FrameEntry& entry) { return (entry.quantizer & kKeepsRows) != 0; }
 
 /// A validated record. Points into the record's bytes, which must outlive it and stay unchanged.
 /// A frame's scales start at a multiple of 16 bytes from the record's start, its coded bytes directly behind.
@@ -88,8 +99,9 @@ class RecordView {
  public:
   struct Frame {
     FrameEntry entry;
-    std::span<const std::byte> scales;
+    std::span<const std::byte> scales;  ///< without kept rows
     std::span<const std::byte> coded;
+    KeptRows kept;             ///< of keeps_rows() frames
     size_t symbol_offset = 0;  ///< in the part's symbol region: running sum of symbol_bytes rounded up to 64
     size_t value_offset = 0;   ///< in the part's canonical values, bytes
   };

@@ -9,7 +9,7 @@ namespace {
 constexpr uint32_t kNibbleLevelsMax = 16;
 
 bool known_ids(const FrameEntry& entry) {
-  return entry.quantizer <= static_cast<uint8_t>(QuantizerId::kChannelAsym) &&
+  return quantizer_of(entry) <= QuantizerId::kCalibrated &&
          entry.packing <= static_cast<uint8_t>(PackingId::kSplit) &&
          entry.coder <= static_cast<uint8_t>(CoderId::kRans);
 }
@@ -17,14 +17,19 @@ bool known_ids(const FrameEntry& entry) {
 /// True when quantizer, packing, alphabet and groups fit each other.
 bool consistent_recipe(const FrameEntry& entry, const KvGeometry& geometry) {
   const auto packing = static_cast<PackingId>(entry.packing);
-  if (static_cast<QuantizerId>(entry.quantizer) == QuantizerId::kRaw) {
-    return (packing == PackingId::kElements || packing == PackingId::kSplit) && entry.levels == 0 &&
-           entry.group_tokens == 0 && entry.group_heads == 0;
+  if (quantizer_of(entry) == QuantizerId::kRaw) {
+    return !keeps_rows(entry) && (packing == PackingId::kElements || packing == PackingId::kSplit) &&
+           entry.levels == 0 && entry.group_tokens == 0 && entry.group_heads == 0;
   }
   const bool packing_fits =
       packing == PackingId::kBytes || (packing == PackingId::kNibbles && entry.levels <= kNibbleLevelsMax);
   if (!packing_fits) return false;
-  if (static_cast<QuantizerId>(entry.quantizer) == QuantizerId::kTokenSym) {
+  if (quantizer_of(entry) == QuantizerId::kCalibrated) {
+    const auto coder = static_cast<CoderId>(entry.coder);
+    return packing == PackingId::kBytes && (coder == CoderId::kRans || coder == CoderId::kNone) &&
+           entry.levels == 0 && entry.group_heads == 0 && entry.group_tokens == 0;
+  }
+  if (quantizer_of(entry) == QuantizerId::kTokenSym) {
     return entry.levels >= 3 && entry.levels % 2 == 1 && entry.group_tokens == 0 && entry.group_heads > 0 &&
            geometry.kv_heads % entry.group_heads == 0;
   }
@@ -33,7 +38,7 @@ bool consistent_recipe(const FrameEntry& entry, const KvGeometry& geometry) {
 
 /// Steps and token scales are non-negative, minima of either sign; all are below kScaleBitsEnd.
 bool sane_scales(const FrameEntry& entry, std::span<const std::byte> scales, uint32_t channels) {
-  const bool has_minima = static_cast<QuantizerId>(entry.quantizer) == QuantizerId::kChannelAsym;
+  const bool has_minima = quantizer_of(entry) == QuantizerId::kChannelAsym;
   const size_t run = has_minima ? channels : scales.size() / 2;
   bool sane = true;
   bool minima = false;
@@ -68,8 +73,9 @@ size_t symbol_row_bytes(PackingId packing, uint32_t channels) {
 }
 
 size_t frame_scale_bytes(const FrameEntry& entry, const KvGeometry& geometry) {
-  switch (static_cast<QuantizerId>(entry.quantizer)) {
+  switch (quantizer_of(entry)) {
     case QuantizerId::kRaw:
+    case QuantizerId::kCalibrated:
       break;
     case QuantizerId::kTokenSym:
       return size_t{entry.token_count} * (geometry.kv_heads / entry.group_heads) * 2;
@@ -89,6 +95,7 @@ Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
   uint32_t token = 0;
   size_t at = view.header_.header_bytes;
   size_t value_offset = 0;
+  bool calibrated = false;
   view.symbol_bytes_ = 0;
   for (uint32_t i = 0; i < view.header_.frame_count; ++i) {
     RecordView::Frame& frame = view.frames_[i];
@@ -102,8 +109,9 @@ Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
     }
     const size_t symbol_bytes =
         entry.token_count * symbol_row_bytes(static_cast<PackingId>(entry.packing), geometry.channels());
+    const size_t scale_bytes = frame_scale_bytes(entry, geometry);
     if (entry.symbol_bytes != symbol_bytes || symbol_bytes > kFrameBytesMax ||
-        entry.scale_bytes != frame_scale_bytes(entry, geometry)) {
+        entry.scale_bytes < scale_bytes || (entry.scale_bytes > scale_bytes && !keeps_rows(entry))) {
       return fail(Error::kRecordMalformed);
     }
     if (static_cast<CoderId>(entry.coder) == CoderId::kNone && entry.coded_bytes != symbol_bytes) {
@@ -114,7 +122,13 @@ Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
         entry.coded_bytes > bytes.size() - at - entry.scale_bytes) {
       return fail(Error::kRecordMalformed);
     }
-    frame.scales = bytes.subspan(at, entry.scale_bytes);
+    frame.scales = bytes.subspan(at, scale_bytes);
+    frame.kept = {};
+    const auto kept = bytes.subspan(at + scale_bytes, entry.scale_bytes - scale_bytes);
+    if (keeps_rows(entry) && !KeptRows::parse(kept, geometry, entry.token_count, frame.kept)) {
+      return fail(Error::kRecordMalformed);
+    }
+    calibrated |= quantizer_of(entry) == QuantizerId::kCalibrated;
     frame.coded = bytes.subspan(at + entry.scale_bytes, entry.coded_bytes);
     at += size_t{entry.scale_bytes} + entry.coded_bytes;
     if (!sane_scales(entry, frame.scales, geometry.channels())) return fail(Error::kRecordMalformed);
@@ -130,6 +144,10 @@ Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
     }
   }
   if (plane != plane_end || at != bytes.size()) return fail(Error::kRecordMalformed);
+  // A chunk's key names all tokens before it, so a record with the right key has the right position.
+  if (view.header_.first_position != (calibrated ? view.shape_.first_position : 0)) {
+    return fail(Error::kRecordMalformed);
+  }
   return {};
 }
 

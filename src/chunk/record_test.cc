@@ -177,7 +177,7 @@ TEST(Record, SealedContradictionsInTheHeader) {
       {Error::kRecordMalformed, [](auto& h, auto&) { h.frame_count = UINT32_MAX; }},
       {Error::kRecordMalformed, [](auto& h, auto&) { h.frame_count = 4, h.header_bytes -= 32; }},
       {Error::kRecordMalformed, [](auto& h, auto&) { h.reserved0[1] = 1; }},
-      {Error::kRecordMalformed, [](auto& h, auto&) { h.reserved1[3] = 1; }},
+      {Error::kRecordMalformed, [](auto& h, auto&) { h.first_position = 256; }},
       {Error::kRecordForeign, [](auto& h, auto&) { h.plane_count = 3; }},
   };
   for (size_t i = 0; i < std::size(cases); ++i) {
@@ -188,7 +188,11 @@ TEST(Record, SealedContradictionsInTheHeader) {
 
 TEST(Record, SealedContradictionsInTheFrameTable) {
   const std::pair<Error, Twist> cases[] = {
-      {Error::kUnsupported, [](auto&, auto& f) { f[0].quantizer = 3; }},
+      {Error::kUnsupported, [](auto&, auto& f) { f[0].quantizer = 4; }},
+      {Error::kUnsupported, [](auto&, auto& f) { f[0].quantizer |= 0x20; }},
+      {Error::kRecordMalformed, [](auto&, auto& f) { f[0].quantizer = 3; }},
+      {Error::kRecordMalformed, [](auto&, auto& f) { f[0].quantizer |= kKeepsRows; }},
+      {Error::kRecordMalformed, [](auto&, auto& f) { f[2].quantizer |= kKeepsRows; }},
       {Error::kUnsupported, [](auto&, auto& f) { f[0].packing = 4; }},
       {Error::kUnsupported, [](auto&, auto& f) { f[0].coder = 4; }},
       {Error::kRecordMalformed, [](auto&, auto& f) { f[0].plane = 1; }},
