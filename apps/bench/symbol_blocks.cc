@@ -17,7 +17,7 @@ void each_frame(const BenchInput& input, const Profile& profile, Take take) {
   for (uint32_t part = 0; part < input.parts(); ++part) {
     if (!quantize_part(profile, input.part(part), input.values(part), symbols, scales, plan)) continue;
     for (uint32_t i = 0; i < plan.frame_count; ++i) {
-      if (static_cast<QuantizerId>(plan.frames[i].quantizer) == QuantizerId::kRaw) continue;
+      if (quantizer_of(plan.frames[i]) == QuantizerId::kRaw) continue;
       take(plan.frames[i], std::span(reinterpret_cast<const uint8_t*>(symbols.data()) + plan.symbol_offset[i],
                                      plan.frames[i].symbol_bytes));
     }

@@ -6,7 +6,10 @@
 #include <vector>
 
 #include "chunk/record_frames.h"
+#include "codec/calibrated/calibrated_model.h"
+#include "codec/frame_decoder.h"
 #include "codec/frame_kernel.h"
+#include "codec/kept_row_values.h"
 #include "contract/check.h"
 
 namespace shadowserve {
@@ -51,8 +54,14 @@ Result<size_t> compress_part(const EncodePlan& plan, const Profile& profile, con
     std::memcpy(record.data() + scales_at, scales.data() + plan.scale_offset[i], entry.scale_bytes);
     at = scales_at + entry.scale_bytes;
     auto coder = static_cast<CoderId>(entry.coder);
+    RansSegment segments[kRansSegmentsMax];
+    uint32_t segment_count = 0;
+    if (quantizer_of(entry) == QuantizerId::kCalibrated) {
+      segment_count = profile.model->segments(entry.plane, entry.token_count, segments);
+      header.first_position = plan.shape.first_position;
+    }
     const auto coded = workspace.encode(coder, symbols.subspan(plan.symbol_offset[i], entry.symbol_bytes),
-                                        record.subspan(at));
+                                        record.subspan(at), std::span(segments).first(segment_count));
     if (!coded) return coded;
     entry.coder = static_cast<uint8_t>(coder);
     entry.coded_bytes = static_cast<uint32_t>(*coded);
@@ -73,10 +82,14 @@ Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<
   const size_t value_bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
   SS_CHECK(symbols.size() == piece.entry.symbol_bytes && piece.value_offset + value_bytes <= values.size(),
            "symbols are this frame's and values the whole part's");
-  dequantize_frame_simd(
-      FrameShape::of(piece.entry, geometry), reinterpret_cast<const uint8_t*>(symbols.data()),
-      reinterpret_cast<const uint8_t*>(piece.scales.data()),
-      reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset, stores == ValueStores::kStreaming);
+  SS_CHECK(quantizer_of(piece.entry) != QuantizerId::kCalibrated,
+           "calibrated frames are decoded in one pass");
+  const bool stream = stores == ValueStores::kStreaming;
+  auto* const to = reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset;
+  dequantize_frame_simd(FrameShape::of(piece.entry, geometry),
+                        reinterpret_cast<const uint8_t*>(symbols.data()),
+                        reinterpret_cast<const uint8_t*>(piece.scales.data()), to, stream);
+  put_kept_rows_behind(piece, geometry, to, stream);
   return {};
 }
 
@@ -93,14 +106,19 @@ Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const
 }
 
 Result<void> decode_part(std::span<const std::byte> record, const PartShape& shape, const ChunkKey& key,
-                         const ChunkKey& seal, std::span<std::byte> values) {
+                         const ChunkKey& seal, std::span<std::byte> values, const CalibratedModel* model) {
   SS_CHECK(values.size() >= shape.value_bytes(), "the values of the part fit");
   RecordView view;
   if (auto opened = open_record(record, shape, key, seal, view); !opened) return opened;
   std::vector<std::byte> symbols(kFrameBytesMax);
   CoderWorkspace workspace;
+  FrameDecoder decoder(workspace);
   for (uint32_t i = 0; i < view.frame_count(); ++i) {
     const RecordView::Frame& frame = view.frame(i);
+    if (quantizer_of(frame.entry) == QuantizerId::kCalibrated) {
+      if (auto done = decoder.decode(view, i, values, ValueStores::kCached, model); !done) return done;
+      continue;
+    }
     const auto frame_symbols = std::span(symbols).first(frame.entry.symbol_bytes);
     const auto coder = static_cast<CoderId>(frame.entry.coder);
     if (auto decoded = workspace.decode(coder, frame.coded, frame_symbols); !decoded) return decoded;

@@ -7,6 +7,7 @@
 
 #include "chunk/record.h"
 #include "codec/profile.h"
+#include "codec/rans/rans_frame.h"
 
 namespace shadowserve {
 
@@ -24,8 +25,9 @@ struct EncodePlan {
 inline constexpr size_t kScaleBytesMax = kRecordOverheadMax;
 
 /// Canonical values -> symbols and scales. A plane the profile cannot represent (NaN, infinity) is kept raw.
-/// `values` is shape.value_bytes() long; `symbols` >= kSymbolBytesMax, `scales` >= kScaleBytesMax.
-/// Errors: kNoCapacity when scales would not fit. No allocation.
+/// A calibrated profile needs its model and shape.first_position. `values` is shape.value_bytes() long;
+/// `symbols` >= kSymbolBytesMax, `scales` >= kScaleBytesMax. Errors: kNoCapacity when scales would not fit,
+/// kConfig without the model. No allocation.
 Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
                            std::span<std::byte> symbols, std::span<std::byte> scales, EncodePlan& plan);
 
@@ -36,8 +38,10 @@ class CoderWorkspace {
   ~CoderWorkspace();
 
   /// Codes one frame; a frame that would not shrink is stored with CoderId::kNone (coder is in/out).
-  /// Returns the coded size. Errors: kNoCapacity when `coded` is too small.
-  Result<size_t> encode(CoderId& coder, std::span<const std::byte> symbols, std::span<std::byte> coded);
+  /// `segments` are rANS's; without any it fits a table to the frame. Returns the coded size. Errors:
+  /// kNoCapacity when `coded` is too small.
+  Result<size_t> encode(CoderId& coder, std::span<const std::byte> symbols, std::span<std::byte> coded,
+                        std::span<const RansSegment> segments = {});
   /// Decodes one hostile frame to exactly symbols.size() bytes. Errors: kRecordMalformed, kUnsupported.
   Result<void> decode(CoderId coder, std::span<const std::byte> coded, std::span<std::byte> symbols);
 
@@ -58,9 +62,10 @@ enum class ValueStores : uint8_t {
   kStreaming,  ///< past the caches, for destinations in memory; saves reading lines only to overwrite them
 };
 
-/// Symbols of one frame -> its canonical values. `values` is the whole part's region. Input is hostile:
-/// symbols outside the alphabet are clamped. No allocation. Dispatched to the best SIMD target at run time.
-/// After kStreaming, finish_streaming() (frame_kernel.h) makes values visible to others.
+/// Symbols of one frame -> its canonical values. REQUIRES a frame that is not calibrated: those are decoded
+/// in one pass (frame_decoder.h). `values` is the whole part's region. Input is hostile: symbols outside the
+/// alphabet are clamped. No allocation. Dispatched to the best SIMD target at run time. After kStreaming,
+/// finish_streaming() (frame_kernel.h) makes values visible to others.
 Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<const std::byte> symbols,
                               std::span<std::byte> values, ValueStores stores = ValueStores::kCached);
 
@@ -68,7 +73,9 @@ Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<
 Result<size_t> encode_part(const Profile& profile, const PartShape& shape, const ChunkKey& key, SealKind kind,
                            const ChunkKey& seal, std::span<const std::byte> values,
                            std::span<std::byte> record);
+/// `model` is that of calibrated frames; without it they are kUnsupported.
 Result<void> decode_part(std::span<const std::byte> record, const PartShape& shape, const ChunkKey& key,
-                         const ChunkKey& seal, std::span<std::byte> values);
+                         const ChunkKey& seal, std::span<std::byte> values,
+                         const CalibratedModel* model = nullptr);
 
 }  // namespace shadowserve

@@ -19,7 +19,7 @@ CoderWorkspace::CoderWorkspace() : state_(std::make_unique<State>()) {}
 CoderWorkspace::~CoderWorkspace() = default;
 
 Result<size_t> CoderWorkspace::encode(CoderId& coder, std::span<const std::byte> symbols,
-                                      std::span<std::byte> coded) {
+                                      std::span<std::byte> coded, std::span<const RansSegment> segments) {
   // Offering one byte less than the symbols makes the coder itself say whether it would shrink them.
   const size_t worthwhile = symbols.empty() ? 0 : symbols.size() - 1;
   const auto room = coded.first(std::min(coded.size(), worthwhile));
@@ -34,7 +34,7 @@ Result<size_t> CoderWorkspace::encode(CoderId& coder, std::span<const std::byte>
       size = state_->zstd.encode(symbols, room);
       break;
     case CoderId::kRans:
-      size = write_rans_frame(symbols, room);
+      size = segments.empty() ? write_rans_frame(symbols, room) : write_rans_frame(segments, symbols, room);
       break;
   }
   if (size) return size;

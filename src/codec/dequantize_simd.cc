@@ -22,13 +22,6 @@ namespace HWY_NAMESPACE {
 constexpr size_t kTile = 4096;  // symbols unpacked at a time: stays in L1
 constexpr size_t kWidestNibbleRow = kFrameBytesMax / kElementBytes;
 
-#if HWY_TARGET == HWY_SCALAR
-using U16 = U16Half;
-#else
-using U16 = hn::Repartition<uint16_t, F32>;  // twice the lanes of F32
-#endif
-using VU16 = hn::Vec<U16>;
-
 /// Two symbols a byte, the first in the low half -> one symbol a byte.
 HWY_INLINE void unpack_nibbles(const uint8_t* packed, size_t count, uint8_t* symbols) {
   const hn::ScalableTag<uint16_t> d16;
@@ -41,37 +34,6 @@ HWY_INLINE void unpack_nibbles(const uint8_t* packed, size_t count, uint8_t* sym
     hn::StoreU(spread, d16, as16(symbols + i));
   }
   for (; i < count; ++i) symbols[i] = (packed[i / 2] >> (i % 2 * 4)) & 15;
-}
-
-/// Two vectors of values that fit side by side into one of elements.
-template <ElementType kType>
-HWY_INLINE VU16 narrow_both(VF32 low, VF32 high) {
-#if HWY_TARGET == HWY_SCALAR
-  (void)high;
-  return narrow<kType>(low);
-#else
-  if constexpr (kType == ElementType::kBf16) {
-    // A bf16 is the upper half of a float: rounded, the odd 16-bit lanes are what is wanted.
-    const U32 du;
-    const auto rounded = [&](VF32 value) HWY_ATTR {
-      const auto bits = hn::BitCast(du, value);
-      const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
-      return hn::BitCast(U16(), bits + odd + hn::Set(du, 0x7fff));
-    };
-    return hn::ConcatOdd(U16(), rounded(high), rounded(low));
-  }
-  return hn::Combine(U16(), narrow<kType>(high), narrow<kType>(low));
-#endif
-}
-
-/// `kStream`: past the caches. REQUIRES alignment to the vector then.
-template <bool kStream>
-HWY_INLINE void put(VU16 elements, uint8_t* values) {
-  if constexpr (kStream) {
-    hn::Stream(elements, U16(), as16(values));
-  } else {
-    hn::StoreU(elements, U16(), as16(values));
-  }
 }
 
 template <ElementType kType>

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "chunk/kv_geometry.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 // Where the conversion is one instruction it rounds to nearest even; Highway's emulation elsewhere truncates.
@@ -98,6 +99,44 @@ HWY_INLINE VU16Half narrow(VF32 value) {
   const auto chosen = hn::IfThenElse(is_subnormal, hn::BitCast(di, subnormal), hn::BitCast(di, normal));
   return hn::TruncateTo(U16Half(), hn::Or(hn::BitCast(du, chosen), sign));
 #endif
+}
+
+#if HWY_TARGET == HWY_SCALAR
+using U16 = U16Half;
+#else
+using U16 = hn::Repartition<uint16_t, F32>;  // twice the lanes of F32
+#endif
+using VU16 = hn::Vec<U16>;
+
+/// Two vectors of values that fit side by side into one of elements.
+template <ElementType kType>
+HWY_INLINE VU16 narrow_both(VF32 low, VF32 high) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)high;
+  return narrow<kType>(low);
+#else
+  if constexpr (kType == ElementType::kBf16) {
+    // A bf16 is the upper half of a float: rounded, the odd 16-bit lanes are what is wanted.
+    const U32 du;
+    const auto rounded = [&](VF32 value) HWY_ATTR {
+      const auto bits = hn::BitCast(du, value);
+      const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+      return hn::BitCast(U16(), bits + odd + hn::Set(du, 0x7fff));
+    };
+    return hn::ConcatOdd(U16(), rounded(high), rounded(low));
+  }
+  return hn::Combine(U16(), narrow<kType>(high), narrow<kType>(low));
+#endif
+}
+
+/// `kStream`: past the caches. REQUIRES alignment to the vector then.
+template <bool kStream>
+HWY_INLINE void put(VU16 elements, uint8_t* values) {
+  if constexpr (kStream) {
+    hn::Stream(elements, U16(), as16(values));
+  } else {
+    hn::StoreU(elements, U16(), as16(values));
+  }
 }
 
 }  // namespace HWY_NAMESPACE

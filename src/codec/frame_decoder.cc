@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "codec/calibrated/calibrated_kernel.h"
 #include "codec/frame_kernel.h"
+#include "codec/kept_row_values.h"
 #include "codec/rans/rans_frame.h"
 #include "contract/check.h"
 
@@ -27,6 +29,8 @@ size_t rows_per_tile(size_t channels) {
 struct FrameDecoder::State {
   RansReader rans;
   ScaleCache cache;
+  ChunkTurns turns;
+  Turn no_turn{};
   alignas(64) uint8_t symbols[kFrameBytesMax + kRegionSlack];
 };
 
@@ -35,16 +39,26 @@ FrameDecoder::FrameDecoder(CoderWorkspace& workspace)
 FrameDecoder::~FrameDecoder() = default;
 
 Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::span<std::byte> values,
-                                  ValueStores stores) {
+                                  ValueStores stores, const CalibratedModel* model) {
   SS_CHECK(frame < view.frame_count(), "the view has this frame");
   const RecordView::Frame& piece = view.frame(frame);
-  const FrameEntry& entry = piece.entry;
-  const FrameShape shape = FrameShape::of(entry, view.shape().geometry);
-  const size_t row_bytes = size_t{shape.channels} * kElementBytes;
-  SS_CHECK(piece.value_offset + shape.tokens * row_bytes <= values.size(), "values are the whole part's");
+  const KvGeometry& geometry = view.shape().geometry;
+  const size_t bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
+  SS_CHECK(piece.value_offset + bytes <= values.size(), "values are the whole part's");
   auto* const to = reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset;
-  const auto* const scales = reinterpret_cast<const uint8_t*>(piece.scales.data());
   const bool stream = stores == ValueStores::kStreaming;
+  const auto done = quantizer_of(piece.entry) == QuantizerId::kCalibrated
+                        ? decode_calibrated(view, piece, to, stream, model)
+                        : decode_symbols(piece, FrameShape::of(piece.entry, geometry), to, stream);
+  if (done) put_kept_rows_behind(piece, geometry, to, stream);
+  return done;
+}
+
+Result<void> FrameDecoder::decode_symbols(const RecordView::Frame& piece, const FrameShape& shape,
+                                          uint8_t* to, bool stream) {
+  const FrameEntry& entry = piece.entry;
+  const size_t row_bytes = size_t{shape.channels} * kElementBytes;
+  const auto* const scales = reinterpret_cast<const uint8_t*>(piece.scales.data());
   uint8_t* const symbols = state_->symbols;
 
   const bool rans = static_cast<CoderId>(entry.coder) == CoderId::kRans && shape.packing == PackingId::kBytes;
@@ -71,6 +85,24 @@ Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::s
   const auto all = std::as_writable_bytes(std::span(state_->symbols)).first(entry.symbol_bytes);
   if (auto done = workspace_.decode(static_cast<CoderId>(entry.coder), piece.coded, all); !done) return done;
   dequantize_frame_simd(shape, symbols, scales, to, stream);
+  return {};
+}
+
+Result<void> FrameDecoder::decode_calibrated(const RecordView& view, const RecordView::Frame& piece,
+                                             uint8_t* values, bool stream, const CalibratedModel* model) {
+  if (model == nullptr || model->geometry() != view.shape().geometry) return fail(Error::kUnsupported);
+  const FrameEntry& entry = piece.entry;
+  const auto symbols = std::as_writable_bytes(std::span(state_->symbols)).first(entry.symbol_bytes);
+  if (static_cast<CoderId>(entry.coder) == CoderId::kRans) {
+    if (auto read = state_->rans.read_all(piece.coded, symbols, &model->tables()); !read) return read;
+  } else {
+    std::copy(piece.coded.begin(), piece.coded.end(), symbols.begin());
+  }
+  const CalibratedPlane& plane = model->plane(entry.plane);
+  const Turn& chunk =
+      plane.turns == nullptr ? state_->no_turn : state_->turns.at(*plane.turns, view.shape().first_position);
+  dequantize_calibrated_simd(plane, {entry.token_first, entry.token_count}, chunk, state_->symbols, values,
+                             stream);
   return {};
 }
 

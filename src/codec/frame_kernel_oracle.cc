@@ -94,14 +94,10 @@ void quantize_asym(const FrameShape& shape, const uint8_t* values, uint8_t* symb
 }  // namespace
 
 FrameShape FrameShape::of(const FrameEntry& entry, const KvGeometry& geometry) {
-  return {static_cast<QuantizerId>(entry.quantizer),
-          static_cast<PackingId>(entry.packing),
-          geometry.element,
-          entry.levels,
-          entry.token_count,
-          geometry.channels(),
-          entry.group_tokens,
-          entry.group_heads * geometry.head_dim};
+  return {quantizer_of(entry), static_cast<PackingId>(entry.packing),
+          geometry.element,    entry.levels,
+          entry.token_count,   geometry.channels(),
+          entry.group_tokens,  entry.group_heads * geometry.head_dim};
 }
 
 void quantize_frame_oracle(const FrameShape& shape, const uint8_t* values, uint8_t* symbols,
@@ -113,6 +109,7 @@ void quantize_frame_oracle(const FrameShape& shape, const uint8_t* values, uint8
     case QuantizerId::kChannelAsym:
       return quantize_asym(shape, values, symbols, scales);
     case QuantizerId::kRaw:
+    case QuantizerId::kCalibrated:  // not this kernel's
       break;
   }
   if (shape.packing == PackingId::kElements) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "contract/check.h"
+
 namespace shadowserve {
 namespace {
 
@@ -18,16 +20,20 @@ constexpr uint32_t kCacheGenValueFineLayers = 2;
 constexpr uint8_t kCacheGenFineBins = 32;
 constexpr uint8_t kCacheGenBins = 16;
 
-constexpr std::array<std::string_view, 4> kBaseNames = {"raw", "int8", "kv4", "cachegen"};
+constexpr std::array<std::string_view, kProfileCount> kBaseNames = {"raw",  "int8",     "kv4", "cachegen",
+                                                                    "near", "balanced", "far"};
 
 constexpr size_t kCoders = 4;
 // Rows by ProfileId; columns: own choice, then by CoderId. Bytes of raw elements and 255 levels are nothing
-// for rANS, whose tables hold 32 entries.
-constexpr std::string_view kNames[4][1 + kCoders] = {
+// for rANS, whose tables hold 32 entries; tables of a calibration are nothing for other coders.
+constexpr std::string_view kNames[kProfileCount][1 + kCoders] = {
     {"raw", "raw+none", "raw+deflate", "raw+zstd", ""},
     {"int8", "int8+none", "int8+deflate", "int8+zstd", ""},
     {"kv4", "kv4+none", "kv4+deflate", "kv4+zstd", "kv4+rans"},
     {"cachegen", "cachegen+none", "cachegen+deflate", "cachegen+zstd", "cachegen+rans"},
+    {"near", "", "", "", ""},
+    {"balanced", "", "", "", ""},
+    {"far", "", "", "", ""},
 };
 
 /// A rANS frame begins with 300 bytes of states and tables: planes of tiny models are packed and left to
@@ -44,6 +50,9 @@ PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane
   const bool is_key = plane % 2 == 0;
   switch (id) {
     case ProfileId::kRaw:
+    case ProfileId::kNear:
+    case ProfileId::kBalanced:
+    case ProfileId::kFar:
       break;
     case ProfileId::kInt8:
       return token_sym(kInt8Levels, 1);
@@ -72,6 +81,7 @@ std::string_view Profile::name() const {
 }
 
 PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
+  SS_CHECK(!calibrated(), "calibrated planes are cut by their model");
   PlaneRecipe recipe = base_recipe(id, geometry, plane);
   if (coder) recipe.coder = *coder;
   const size_t symbols = size_t{geometry.chunk_tokens} * geometry.channels();
@@ -90,13 +100,14 @@ PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
 Result<Profile> profile_from_name(std::string_view name) {
   for (size_t row = 0; row < kBaseNames.size(); ++row) {
     const auto id = static_cast<ProfileId>(row);
-    if (name == kNames[row][0]) return Profile{id, std::nullopt};
+    if (name == kNames[row][0]) return Profile{id, std::nullopt, nullptr};
     for (size_t coder = 0; coder < kCoders; ++coder) {
-      if (!name.empty() && name == kNames[row][1 + coder]) return Profile{id, static_cast<CoderId>(coder)};
+      if (!name.empty() && name == kNames[row][1 + coder])
+        return Profile{id, static_cast<CoderId>(coder), nullptr};
     }
   }
-  if (name == "kv4+packed") return Profile{ProfileId::kKv4, CoderId::kNone};
-  if (name == "cachegen+packed") return Profile{ProfileId::kCacheGen, CoderId::kNone};
+  if (name == "kv4+packed") return Profile{ProfileId::kKv4, CoderId::kNone, nullptr};
+  if (name == "cachegen+packed") return Profile{ProfileId::kCacheGen, CoderId::kNone, nullptr};
   return fail(Error::kConfig);
 }
 

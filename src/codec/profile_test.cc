@@ -13,6 +13,10 @@ TEST(Profile, NamesRoundTrip) {
     for (const char* suffix : {"", "+none", "+deflate", "+zstd"}) {
       const std::string name = std::string(base) + suffix;
       const auto profile = profile_from_name(name);
+      if (profile_from_name(base)->calibrated() && *suffix != 0) {
+        EXPECT_FALSE(profile) << name;  // a calibration's tables are rANS's
+        continue;
+      }
       ASSERT_TRUE(profile) << name;
       EXPECT_EQ(profile->name(), name);
       EXPECT_LT(name.size(), sizeof(RecordHeader::profile));

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "chunk/record_frames.h"
+#include "codec/calibrated/calibrated_frames.h"
 #include "codec/codec.h"
 #include "codec/element.h"
 #include "codec/frame_kernel.h"
@@ -24,13 +25,20 @@ uint32_t tokens_per_frame(PlaneRecipe& recipe, const KvGeometry& geometry) {
   return tokens;
 }
 
+bool has_scales(const KvGeometry& geometry, const uint8_t* values) {
+  const uint16_t magnitude = largest_magnitude_simd(values, geometry.plane_values());
+  return magnitude < element::magnitude_end(geometry.element);
+}
+
+PlaneRecipe raw_recipe(const KvGeometry& geometry, uint32_t plane, std::optional<CoderId> coder) {
+  return Profile{ProfileId::kRaw, coder, nullptr}.recipe(geometry, plane);
+}
+
 PlaneRecipe recipe_for(const Profile& profile, const KvGeometry& geometry, uint32_t plane,
                        const uint8_t* values) {
   const PlaneRecipe recipe = profile.recipe(geometry, plane);
-  if (recipe.quantizer == QuantizerId::kRaw) return recipe;
-  const uint16_t magnitude = largest_magnitude_simd(values, geometry.plane_values());
-  if (magnitude < element::magnitude_end(geometry.element)) return recipe;
-  return Profile{ProfileId::kRaw, profile.coder}.recipe(geometry, plane);
+  const bool fits = recipe.quantizer == QuantizerId::kRaw || has_scales(geometry, values);
+  return fits ? recipe : raw_recipe(geometry, plane, profile.coder);
 }
 
 FrameEntry frame_entry(const PlaneRecipe& recipe, const KvGeometry& geometry, uint32_t plane, uint32_t token,
@@ -53,6 +61,104 @@ FrameEntry frame_entry(const PlaneRecipe& recipe, const KvGeometry& geometry, ui
   return entry;
 }
 
+/// Frames of a part, one behind the other in the plan and its regions.
+class PlanWriter {
+ public:
+  PlanWriter(EncodePlan& plan, const PartShape& shape, std::span<std::byte> symbols,
+             std::span<std::byte> scales)
+      : plan_(plan), symbols_(symbols), scales_(scales) {
+    plan_.shape = shape;
+    plan_.frame_count = 0;
+    plan_.scale_bytes = 0;
+  }
+  bool has_room(size_t scale_bytes) const {
+    return plan_.frame_count < kFramesPerRecordMax && scale_bytes <= kScaleBytesMax - plan_.scale_bytes;
+  }
+  uint8_t* symbols() { return reinterpret_cast<uint8_t*>(symbols_.data()) + symbol_at_; }
+  std::span<std::byte> scales() { return scales_.first(kScaleBytesMax).subspan(plan_.scale_bytes); }
+  /// The frame's symbols and scales lie where the last two said. REQUIRES has_room().
+  void add(const FrameEntry& entry) {
+    SS_CHECK(symbol_at_ + entry.symbol_bytes <= symbols_.size(), "packed symbols never outgrow the values");
+    plan_.frames[plan_.frame_count] = entry;
+    plan_.symbol_offset[plan_.frame_count] = symbol_at_;
+    plan_.scale_offset[plan_.frame_count] = plan_.scale_bytes;
+    ++plan_.frame_count;
+    symbol_at_ += align_up(entry.symbol_bytes, kSymbolAlign);
+    // Kept rows begin behind scales, at even addresses.
+    plan_.scale_bytes += align_up(entry.scale_bytes, 2);
+  }
+
+ private:
+  EncodePlan& plan_;
+  std::span<std::byte> symbols_, scales_;
+  size_t symbol_at_ = 0;
+};
+
+Result<void> plain_plane(PlaneRecipe recipe, const KvGeometry& geometry, uint32_t plane,
+                         const uint8_t* values, PlanWriter& writer) {
+  const size_t row_bytes = size_t{geometry.channels()} * kElementBytes;
+  const uint32_t step = tokens_per_frame(recipe, geometry);
+  for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
+    const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
+    const FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
+    if (!writer.has_room(entry.scale_bytes)) return fail(Error::kNoCapacity);
+    quantize_frame_simd(FrameShape::of(entry, geometry), values + token * row_bytes, writer.symbols(),
+                        reinterpret_cast<uint8_t*>(writer.scales().data()));
+    writer.add(entry);
+  }
+  return {};
+}
+
+Result<void> add_calibrated_frames(const QuantizedPlane& quantized, const LayerKept& kept,
+                                   const KvGeometry& geometry, uint32_t plane, const uint8_t* values,
+                                   PlanWriter& writer) {
+  const uint32_t step = calibrated_tokens_per_frame(geometry);
+  for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
+    const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
+    FrameEntry entry{};
+    entry.plane = plane;
+    entry.token_first = static_cast<uint16_t>(token);
+    entry.token_count = static_cast<uint16_t>(tokens);
+    entry.quantizer = static_cast<uint8_t>(QuantizerId::kCalibrated) | kKeepsRows;
+    entry.packing = static_cast<uint8_t>(PackingId::kBytes);
+    entry.coder = static_cast<uint8_t>(CoderId::kRans);
+    entry.symbol_bytes = tokens * geometry.channels();
+    if (!writer.has_room(0)) return fail(Error::kNoCapacity);
+    entry.scale_bytes = static_cast<uint32_t>(
+        write_frame_kept(kept, quantized, geometry, {token, tokens}, values, writer.scales()));
+    if (entry.scale_bytes == 0) return fail(Error::kNoCapacity);
+    writer.add(entry);
+  }
+  return {};
+}
+
+/// K and V of a layer. False, and nothing added, when they have values that the calibration does not fit.
+Result<bool> calibrated_layer(const CalibratedModel& model, const PartShape& shape, uint32_t key_plane,
+                              const uint8_t* keys, PlanWriter& writer) {
+  const KvGeometry& geometry = shape.geometry;
+  const uint8_t* const values = keys + geometry.plane_bytes();
+  if (!has_scales(geometry, keys) || !has_scales(geometry, values)) return false;
+  const CalibratedPlane &key = model.plane(key_plane), &value = model.plane(key_plane + 1);
+  Turn chunk;
+  if (key.turns != nullptr) key.turns->at_chunk(shape.first_position, chunk);
+  QuantizedPlane quantized_keys, quantized_values;
+  LayerKept kept;
+  uint8_t* const key_symbols = writer.symbols();
+  quantize_plane(key, geometry, chunk, keys, key_symbols, quantized_keys);
+  uint8_t* const value_symbols = key_symbols + calibrated_symbol_bytes(geometry);
+  quantize_plane(value, geometry, chunk, values, value_symbols, quantized_values);
+  if (quantized_keys.too_wide || quantized_values.too_wide) return false;
+  choose_kept({quantized_keys.cosines, geometry.chunk_tokens}, shape.first_position, model.sinks(), kept);
+  blank_kept(key, geometry, kept, key_symbols);
+  blank_kept(value, geometry, kept, value_symbols);
+  if (auto added = add_calibrated_frames(quantized_keys, kept, geometry, key_plane, keys, writer); !added)
+    return fail(added.error());
+  if (auto added = add_calibrated_frames(quantized_values, kept, geometry, key_plane + 1, values, writer);
+      !added)
+    return fail(added.error());
+  return true;
+}
+
 }  // namespace
 
 Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
@@ -60,35 +166,30 @@ Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::
   SS_CHECK(values.size() >= shape.value_bytes() && symbols.size() >= kSymbolBytesMax &&
                scales.size() >= kScaleBytesMax,
            "the slot's regions hold any part");
+  if (profile.calibrated() && (profile.model == nullptr || profile.model->geometry() != shape.geometry))
+    return fail(Error::kConfig);
   const KvGeometry& geometry = shape.geometry;
-  const size_t row_bytes = size_t{geometry.channels()} * kElementBytes;
-  plan.shape = shape;
-  plan.frame_count = 0;
-  plan.scale_bytes = 0;
-  size_t symbol_at = 0;
+  PlanWriter writer(plan, shape, symbols, scales);
+  const auto plane_values = [&](uint32_t i) {
+    return reinterpret_cast<const uint8_t*>(values.data()) + i * geometry.plane_bytes();
+  };
   for (uint32_t i = 0; i < shape.plane_count; ++i) {
     const uint32_t plane = shape.plane_first + i;
-    const auto* const plane_values =
-        reinterpret_cast<const uint8_t*>(values.data()) + i * geometry.plane_bytes();
-    PlaneRecipe recipe = recipe_for(profile, geometry, plane, plane_values);
-    const uint32_t step = tokens_per_frame(recipe, geometry);
-    for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
-      const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
-      const FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
-      if (plan.frame_count == kFramesPerRecordMax || entry.scale_bytes > kScaleBytesMax - plan.scale_bytes) {
-        return fail(Error::kNoCapacity);
+    if (profile.calibrated()) {
+      const auto layer = calibrated_layer(*profile.model, shape, plane, plane_values(i), writer);
+      if (!layer) return fail(layer.error());
+      if (!*layer) {
+        for (const uint32_t raw : {i, i + 1}) {
+          const PlaneRecipe recipe = raw_recipe(geometry, shape.plane_first + raw, CoderId::kZstd);
+          auto done = plain_plane(recipe, geometry, shape.plane_first + raw, plane_values(raw), writer);
+          if (!done) return done;
+        }
       }
-      SS_CHECK(symbol_at + entry.symbol_bytes <= symbols.size(), "packed symbols never outgrow the values");
-      quantize_frame_simd(FrameShape::of(entry, geometry), plane_values + token * row_bytes,
-                          reinterpret_cast<uint8_t*>(symbols.data()) + symbol_at,
-                          reinterpret_cast<uint8_t*>(scales.data()) + plan.scale_bytes);
-      plan.frames[plan.frame_count] = entry;
-      plan.symbol_offset[plan.frame_count] = symbol_at;
-      plan.scale_offset[plan.frame_count] = plan.scale_bytes;
-      ++plan.frame_count;
-      symbol_at += align_up(entry.symbol_bytes, kSymbolAlign);
-      plan.scale_bytes += entry.scale_bytes;
+      ++i;
+      continue;
     }
+    const PlaneRecipe recipe = recipe_for(profile, geometry, plane, plane_values(i));
+    if (auto done = plain_plane(recipe, geometry, plane, plane_values(i), writer); !done) return done;
   }
   return {};
 }

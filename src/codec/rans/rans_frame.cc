@@ -57,6 +57,12 @@ void write_head(std::span<const RansSegment> segments, size_t literals, std::spa
 
 }  // namespace
 
+RansTableSet::RansTableSet(std::vector<RansTable> valid) : tables(std::move(valid)) {
+  SS_CHECK(tables.size() <= 256, "a table's number is a byte");
+  lookups.reserve(tables.size());
+  for (const RansTable& table : tables) lookups.emplace_back(table);
+}
+
 Result<size_t> write_rans_frame(std::span<const RansSegment> segments, std::span<const std::byte> symbols,
                                 std::span<std::byte> coded) {
   SS_CHECK(!segments.empty() && segments.size() <= kRansSegmentsMax, "a frame has 1 to 16 segments");
@@ -104,8 +110,7 @@ Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<st
   return write_rans_frame({&segment, 1}, symbols, coded);
 }
 
-Result<void> RansReader::read_segment(std::span<const std::byte> coded, std::span<const RansTable> shared,
-                                      size_t& at, RansSegment& segment) {
+Result<void> RansReader::read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment) {
   if (coded.size() - at < kRansSegmentBytes) return fail(Error::kRecordMalformed);
   RansTable& table = segment.table;
   segment.symbols = get<uint32_t>(coded, at);
@@ -116,12 +121,13 @@ Result<void> RansReader::read_segment(std::span<const std::byte> coded, std::spa
   if (segment.symbols == 0) return fail(Error::kRecordMalformed);
   if (flags == kSharedTable) {
     if (base != 0) return fail(Error::kRecordMalformed);
-    if (count >= shared.size()) return fail(Error::kUnsupported);
-    table = shared[count];
+    if (shared_ == nullptr || count >= shared_->tables.size()) return fail(Error::kUnsupported);
+    segment.shared = count;
     return {};
   }
   if (flags > kEscape || count > kRansEntriesMax || coded.size() - at < count)
     return fail(Error::kRecordMalformed);
+  segment.shared.reset();
   table.base = base;
   table.count = count;
   table.escape = flags == kEscape;
@@ -132,8 +138,20 @@ Result<void> RansReader::read_segment(std::span<const std::byte> coded, std::spa
   return {};
 }
 
-Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols,
-                              std::span<const RansTable> shared) {
+void RansReader::begin_segment(uint32_t index) {
+  const RansSegment& segment = segments_[index];
+  segment_ = index;
+  segment_left_ = segment.symbols;
+  if (segment.shared) {
+    lookup_ = &shared_->lookups[*segment.shared];
+    return;
+  }
+  own_lookup_ = RansLookup(segment.table);
+  lookup_ = &own_lookup_;
+}
+
+Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols, const RansTableSet* shared) {
+  shared_ = shared;
   if (coded.size() < kRansFixedBytes) return fail(Error::kRecordMalformed);
   const auto count = get<uint32_t>(coded, 0);
   const size_t literals = get<uint32_t>(coded, 4);
@@ -141,7 +159,7 @@ Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols,
   size_t at = kRansFixedBytes;
   size_t covered = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    if (auto read = read_segment(coded, shared, at, segments_[i]); !read) return read;
+    if (auto read = read_segment(coded, at, segments_[i]); !read) return read;
     covered += segments_[i].symbols;
   }
   const size_t rest = coded.size() - at;
@@ -154,9 +172,7 @@ Result<void> RansReader::open(std::span<const std::byte> coded, size_t symbols,
   reading_.stream_end = bytes_of(coded) + coded.size();
   reading_.overrun = false;
   segment_count_ = count;
-  segment_ = 0;
-  segment_left_ = segments_[0].symbols;
-  lookup_ = RansLookup(segments_[0].table);
+  begin_segment(0);
   return {};
 }
 
@@ -164,13 +180,11 @@ void RansReader::next(uint8_t* symbols, size_t count) {
   while (count > 0) {
     if (segment_left_ == 0) {
       SS_CHECK(segment_ + 1 < segment_count_, "as many symbols are asked for as there are");
-      ++segment_;
-      segment_left_ = segments_[segment_].symbols;
-      lookup_ = RansLookup(segments_[segment_].table);
+      begin_segment(segment_ + 1);
     }
     const size_t now = std::min(count, segment_left_);
     SS_CHECK(now % kRansLanes == 0 || now == segment_left_, "pieces are whole groups of lanes");
-    rans_decode_simd(lookup_, reading_, symbols, now);
+    rans_decode_simd(*lookup_, reading_, symbols, now);
     symbols += now;
     count -= now;
     segment_left_ -= now;
@@ -182,13 +196,14 @@ bool RansReader::read_rows(const FrameShape& shape, const uint8_t* scales, uint8
   if (segment_count_ != 1) return false;
   SS_CHECK(segment_left_ == size_t{shape.tokens} * shape.channels,
            "nothing was read, and the frame is this shape's");
-  if (!rans_rows_simd(shape, lookup_, reading_, scales, values, cache, stream)) return false;
+  if (!rans_rows_simd(shape, *lookup_, reading_, scales, values, cache, stream)) return false;
   segment_left_ = 0;
   return true;
 }
 
-Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols) {
-  if (auto opened = open(coded, symbols.size()); !opened) return opened;
+Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols,
+                                  const RansTableSet* shared) {
+  if (auto opened = open(coded, symbols.size(), shared); !opened) return opened;
   next(reinterpret_cast<uint8_t*>(symbols.data()), symbols.size());
   return finish();
 }

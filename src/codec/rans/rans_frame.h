@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "codec/rans/rans_rows.h"
 #include "contract/result.h"
@@ -24,6 +25,16 @@ struct RansSegment {
   std::optional<uint8_t> shared;
 };
 
+/// Tables that writer and reader share, spread for decoders once. Immutable, any thread.
+struct RansTableSet {
+  std::vector<RansTable> tables;
+  std::vector<RansLookup> lookups;
+
+  RansTableSet() = default;
+  /// REQUIRES valid tables, at most 256.
+  explicit RansTableSet(std::vector<RansTable> valid);
+};
+
 /// Writes one frame. Returns its size. Errors: kNoCapacity when `coded` is too small (128 bytes to spare may
 /// be asked for). REQUIRES that the segments' symbols sum up to symbols.size(), and that each table encodes
 /// its symbols. No allocation.
@@ -38,9 +49,13 @@ Result<size_t> write_rans_frame(std::span<const std::byte> symbols, std::span<st
 /// were right: nothing may be done with them before that cannot be undone. No allocation, one thread.
 class RansReader {
  public:
-  /// `coded` must outlive the reading; `shared` are the valid tables that frames may name by number. Errors:
-  /// kRecordMalformed, kUnsupported for a table that is not among them.
-  Result<void> open(std::span<const std::byte> coded, size_t symbols, std::span<const RansTable> shared = {});
+  RansReader() = default;
+  RansReader(const RansReader&) = delete;
+  RansReader& operator=(const RansReader&) = delete;
+
+  /// `coded` and `shared`, the tables that frames may name by number, must outlive the reading. Errors:
+  /// kRecordMalformed, kUnsupported for a table that is not in the set.
+  Result<void> open(std::span<const std::byte> coded, size_t symbols, const RansTableSet* shared = nullptr);
   /// The next `count` symbols. REQUIRES open() succeeded; that many are left; and that `count` is a multiple
   /// of kRansLanes unless it ends the frame or the frame has several segments and `count` ends one of them.
   void next(uint8_t* symbols, size_t count);
@@ -51,19 +66,22 @@ class RansReader {
   bool read_rows(const FrameShape& shape, const uint8_t* scales, uint8_t* values, ScaleCache& cache,
                  bool stream);
   /// open(), next() and finish() in one.
-  Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols);
+  Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols,
+                        const RansTableSet* shared = nullptr);
   /// Errors: kRecordMalformed when the frame ended too early or too late, or in other states than it began
   /// with.
   Result<void> finish() const;
 
  private:
-  static Result<void> read_segment(std::span<const std::byte> coded, std::span<const RansTable> shared,
-                                   size_t& at, RansSegment& segment);
+  Result<void> read_segment(std::span<const std::byte> coded, size_t& at, RansSegment& segment);
+  void begin_segment(uint32_t index);
   RansSegment segments_[kRansSegmentsMax];
   uint32_t segment_count_ = 0;
   uint32_t segment_ = 0;
   size_t segment_left_ = 0;
-  RansLookup lookup_{RansTable::uniform()};
+  const RansTableSet* shared_ = nullptr;
+  RansLookup own_lookup_{RansTable::uniform()};  ///< of a table that travels in the frame
+  const RansLookup* lookup_ = &own_lookup_;      ///< of the segment that is read
   RansReading reading_{};
 };
 

@@ -11,6 +11,7 @@
 #define HWY_TARGET_INCLUDE "codec/rans/rans_rows_simd.cc"
 #include "hwy/foreach_target.h"  // before highway.h: includes this file once a target
 
+#include "codec/narrow_avx512-inl.h"
 #include "codec/rans/rans_avx512-inl.h"
 #include "hwy/highway.h"
 
@@ -26,51 +27,6 @@ namespace HWY_NAMESPACE {
 constexpr uint16_t kPlainScaleMin = 0x0800;  // 2^-111 as bf16; 0 is fine, too
 // With 255 levels and these, fp16 cannot overflow.
 constexpr uint16_t kPlainScaleEndFp16 = 0x4300;  // 128
-
-HWY_INLINE bool has_bf16_narrowing() { return __builtin_cpu_supports("avx512bf16") != 0; }
-
-/// low and high, each 16 floats, to 32 bf16 in order. REQUIRES has_bf16_narrowing() and no subnormal results.
-HWY_INLINE __m512i narrow_bf16_plain(__m512 low, __m512 high) {
-  __m512i narrowed;
-  // Not an intrinsic, because Highway's targets do not switch this extension on.
-  asm("vcvtne2ps2bf16 %2, %1, %0" : "=v"(narrowed) : "v"(high), "v"(low));
-  return narrowed;
-}
-
-HWY_INLINE __m512i rounded_bf16(__m512 value) {
-  const __m512i bits = _mm512_castps_si512(value);
-  const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
-  const __m512i down = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
-  return _mm512_mask_add_epi32(down, odd, down, _mm512_set1_epi32(1));
-}
-
-template <ElementType kType, bool kPlain>
-HWY_INLINE __m512i narrow_32(__m512 low, __m512 high) {
-  if constexpr (kType == ElementType::kBf16 && kPlain) return narrow_bf16_plain(low, high);
-  if constexpr (kType == ElementType::kBf16) {
-    const __m512i upper_halves =
-        _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
-                         21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-    return _mm512_permutex2var_epi16(rounded_bf16(low), upper_halves, rounded_bf16(high));
-  }
-  if constexpr (!kPlain) {
-    const __m512 largest = _mm512_set1_ps(65504.0f), least = _mm512_set1_ps(-65504.0f);
-    low = _mm512_min_ps(_mm512_max_ps(low, least), largest);
-    high = _mm512_min_ps(_mm512_max_ps(high, least), largest);
-  }
-  const __m256i first = _mm512_cvtps_ph(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m256i second = _mm512_cvtps_ph(high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
-}
-
-template <bool kStream>
-HWY_INLINE void put_32(__m512i elements, uint8_t* values) {
-  if constexpr (kStream) {
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(values), elements);
-  } else {
-    _mm512_storeu_si512(values, elements);
-  }
-}
 
 /// Every element of a token-symmetric group, by symbol: 32 entries, the last level repeated.
 template <ElementType kType>
@@ -91,12 +47,6 @@ HWY_INLINE void put_levels(__m512i symbols, __m512i elements, uint8_t* values) {
   const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(symbols, 1));
   put_32<kStream>(_mm512_permutexvar_epi16(low, elements), values);
   put_32<kStream>(_mm512_permutexvar_epi16(high, elements), values + 64);
-}
-
-/// 16 of 64 symbols as floats.
-template <int kQuarter>
-HWY_INLINE __m512 quarter_as_float(__m512i symbols) {
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(symbols, kQuarter)));
 }
 
 template <ElementType kType, bool kStream, bool kPlain>

@@ -1,0 +1,82 @@
+// Numbers are drawn by integer arithmetic, so that every machine has the same.
+#include "codec/calibrated/sample_calibration.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "codec/element.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr uint32_t kClasses = 8;
+constexpr float kPointScalars[] = {1.0f, 1.5f, 3.0f};  // near, balanced, far
+// Steps of the classes' channels, in deviations.
+constexpr float kClassSteps[kClasses] = {2.0f, 1.5f, 1.0f, 0.75f, 0.5f, 0.375f, 0.25f, 0.125f};
+
+/// For numbers of steps of normally distributed values, with the escape for what is far out.
+RansTable table_for(float step) {
+  SymbolCounts counts{};
+  for (int number = -127; number <= 127; ++number) {
+    const float deviations = static_cast<float>(number) * step;
+    counts[static_cast<size_t>(128 + number)] =
+        static_cast<uint32_t>(1e6f * step * std::exp(-deviations * deviations / 2)) + 1;
+  }
+  return fit_rans_table(counts);
+}
+
+}  // namespace
+
+KeyRotation sample_rotation(uint32_t rotary_dim, RotationPairing pairing) {
+  KeyRotation rotation{pairing, rotary_dim, {}};
+  for (uint32_t pair = 0; pair < rotary_dim / 2; ++pair) {
+    rotation.frequencies.push_back(
+        std::pow(10'000.0f, -2.0f * static_cast<float>(pair) / static_cast<float>(rotary_dim)));
+  }
+  return rotation;
+}
+
+Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed) {
+  std::mt19937 random(seed);
+  const uint32_t channels = geometry.channels(), planes = geometry.planes();
+  Calibration made;
+  made.layers = geometry.layers;
+  made.kv_heads = geometry.kv_heads;
+  made.head_dim = geometry.head_dim;
+  made.element = geometry.element;
+  made.tokens_a_sink = 128;
+  const char* const names[] = {"near", "balanced", "far"};
+  for (size_t point = 0; point < std::size(names); ++point) {
+    made.points.push_back({names[point], kPointScalars[point], 0});
+    for (const float step : kClassSteps) made.tables.push_back(table_for(step * kPointScalars[point]));
+  }
+  const bool turns = !rotation.frequencies.empty();
+  if (turns) made.rotations.push_back(rotation);
+  made.layer_rotation.assign(geometry.layers, turns ? 0 : kNoRotation);
+  const uint32_t used = std::min(kClasses, channels);
+  for (uint32_t plane = 0; plane < planes; ++plane) {
+    for (size_t point = 0; point < std::size(names); ++point) {
+      for (uint32_t number = 0; number < kCalibrationClassesMax; ++number) {
+        made.class_tables.push_back(number < used ? static_cast<uint8_t>(point * kClasses + number)
+                                                  : kNoTable);
+      }
+    }
+    // As many channels in each class, in an order of their own.
+    std::vector<uint8_t> classes(channels);
+    for (uint32_t channel = 0; channel < channels; ++channel)
+      classes[channel] = static_cast<uint8_t>(channel * used / channels);
+    for (uint32_t channel = channels; channel > 1; --channel)
+      std::swap(classes[channel - 1], classes[random() % channel]);
+    for (const uint8_t number : classes) {
+      made.classes.push_back(number);
+      made.base_steps.push_back(element::to_bf16(kClassSteps[number]));
+      made.means.push_back(element::to_bf16((static_cast<float>(random() % 64) - 32.0f) / 64.0f));
+    }
+  }
+  for (size_t i = 0; i < size_t{geometry.layers} * channels; ++i)
+    made.sink_keys.push_back(static_cast<int8_t>(random() % 255 - 127));
+  return made;
+}
+
+}  // namespace shadowserve

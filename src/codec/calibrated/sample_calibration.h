@@ -1,0 +1,18 @@
+// A calibration of made-up values, for what needs one and has no model: benches, trials at start, tests.
+#pragma once
+
+#include <cstdint>
+
+#include "codec/calibrated/calibration.h"
+
+namespace shadowserve {
+
+/// Channels with steps between 1/8 and 2 in eight classes, tables for bell-shaped values of deviation 1
+/// (about 1.9 bits a symbol at `balanced`), points near, balanced and far. Rotations are `rotation`, or none
+/// where it has no frequencies. The same for the same arguments. Its hash names nothing.
+Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed);
+
+/// RoPE of the first `rotary_dim` dims of a head with the usual base of 10,000.
+KeyRotation sample_rotation(uint32_t rotary_dim, RotationPairing pairing);
+
+}  // namespace shadowserve

@@ -1,0 +1,109 @@
+// A handful of rows a frame: plain loops do.
+#include "codec/kept_row_values.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "codec/element.h"
+#include "codec/frame_kernel.h"
+
+namespace shadowserve {
+namespace {
+
+constexpr int32_t kNumberMax = 127;
+
+uint16_t get16(const uint8_t* from, size_t index) {
+  uint16_t bits;
+  std::memcpy(&bits, from + 2 * index, sizeof bits);
+  return bits;
+}
+
+void put16(uint8_t* to, size_t index, uint16_t bits) { std::memcpy(to + 2 * index, &bits, sizeof bits); }
+
+bool holds(std::span<const uint16_t> tokens, uint16_t token) {
+  return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+}
+
+void write_int8_row(const uint8_t* row, const KvGeometry& geometry, uint8_t* scales, uint8_t* numbers) {
+  for (uint32_t head = 0; head < geometry.kv_heads; ++head) {
+    const uint8_t* const from = row + size_t{head} * geometry.head_dim * kElementBytes;
+    const uint16_t magnitude = largest_magnitude_oracle(from, geometry.head_dim);
+    const uint16_t scale = element::token_scale(magnitude, kNumberMax, geometry.element);
+    put16(scales, head, scale);
+    for (uint32_t dim = 0; dim < geometry.head_dim; ++dim) {
+      const float value = element::to_float(get16(from, dim), geometry.element);
+      const int number = element::quantize_sym(value, element::divisor(scale), kNumberMax) - kNumberMax;
+      numbers[head * geometry.head_dim + dim] = static_cast<uint8_t>(static_cast<int8_t>(number));
+    }
+  }
+}
+
+}  // namespace
+
+size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, uint32_t first_token,
+                       const KvGeometry& geometry, const uint8_t* values, std::span<std::byte> room) {
+  const auto is_kept = [&](const Patch& patch) {
+    const auto token = static_cast<uint16_t>(patch.token - first_token);
+    return holds(kept.exact, token) || holds(kept.int8, token);
+  };
+  KeptRowsHead head;
+  head.exact_rows = static_cast<uint16_t>(kept.exact.size());
+  head.int8_rows = static_cast<uint16_t>(kept.int8.size());
+  for (const Patch& patch : patches) head.patches += is_kept(patch) ? 0 : 1;
+  const size_t bytes = KeptRows::bytes(head, geometry);
+  if (bytes > room.size()) return 0;
+
+  const size_t channels = geometry.channels(), row_bytes = channels * kElementBytes;
+  auto* const region = reinterpret_cast<uint8_t*>(room.data());
+  std::memcpy(region, &head, sizeof head);
+  const KeptRows places = KeptRows::at(region, head, geometry);
+  const auto writable = [region](const uint8_t* place) { return region + (place - region); };
+  for (size_t i = 0; i < kept.exact.size(); ++i) {
+    put16(writable(places.exact_tokens), i, kept.exact[i]);
+    std::memcpy(writable(places.exact_elements) + i * row_bytes, values + kept.exact[i] * row_bytes,
+                row_bytes);
+  }
+  for (size_t i = 0; i < kept.int8.size(); ++i) {
+    put16(writable(places.int8_tokens), i, kept.int8[i]);
+    write_int8_row(values + kept.int8[i] * row_bytes, geometry,
+                   writable(places.int8_scales) + i * geometry.kv_heads * 2,
+                   writable(places.int8_numbers) + i * channels);
+  }
+  uint8_t* patch_at = writable(places.patches);
+  for (const Patch& patch : patches) {
+    if (is_kept(patch)) continue;
+    const Patch in_frame{static_cast<uint16_t>(patch.token - first_token), patch.channel, patch.element};
+    std::memcpy(patch_at, &in_frame, sizeof in_frame);
+    patch_at += sizeof patch;
+  }
+  return bytes;
+}
+
+void put_kept_rows(const KeptRows& rows, const KvGeometry& geometry, uint8_t* values) {
+  const size_t channels = geometry.channels(), row_bytes = channels * kElementBytes;
+  for (uint32_t i = 0; i < rows.head.patches; ++i) {
+    const size_t place = get16(rows.patches, 3 * i) * channels + get16(rows.patches, 3 * i + 1);
+    put16(values, place, get16(rows.patches, 3 * i + 2));
+  }
+  for (uint32_t i = 0; i < rows.head.int8_rows; ++i) {
+    uint8_t* const row = values + get16(rows.int8_tokens, i) * row_bytes;
+    for (size_t channel = 0; channel < channels; ++channel) {
+      const uint16_t scale = get16(rows.int8_scales, i * geometry.kv_heads + channel / geometry.head_dim);
+      const auto number = static_cast<int8_t>(rows.int8_numbers[i * channels + channel]);
+      put16(row, channel, element::from_float(number * element::from_bf16(scale), geometry.element));
+    }
+  }
+  for (uint32_t i = 0; i < rows.head.exact_rows; ++i) {
+    std::memcpy(values + get16(rows.exact_tokens, i) * row_bytes, rows.exact_elements + i * row_bytes,
+                row_bytes);
+  }
+}
+
+void put_kept_rows_behind(const RecordView::Frame& frame, const KvGeometry& geometry, uint8_t* values,
+                          bool streamed) {
+  if (!keeps_rows(frame.entry)) return;
+  if (streamed) finish_streaming();  // stores past the caches may otherwise come after these
+  put_kept_rows(frame.kept, geometry, values);
+}
+
+}  // namespace shadowserve
