@@ -52,7 +52,7 @@ KeptRows KeptRows::at(const uint8_t* region, const KeptRowsHead& head, const KvG
   rows.exact_elements = rows.int8_tokens + 2 * head.int8_rows;
   rows.int8_scales = rows.exact_elements + head.exact_rows * 2 * channels;
   rows.patches = rows.int8_scales + head.int8_rows * 2 * size_t{geometry.kv_heads};
-  rows.int8_numbers = rows.patches + head.patches * sizeof(Patch);
+  rows.int8_symbols = rows.patches + head.patches * sizeof(Patch);
   return rows;
 }
 

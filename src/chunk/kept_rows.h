@@ -34,7 +34,7 @@ struct KeptRows {
   const uint8_t* exact_elements = nullptr;  ///< elements [exact_rows][channel]
   const uint8_t* int8_scales = nullptr;     ///< bf16 [int8_rows][head]
   const uint8_t* patches = nullptr;         ///< Patch [patches], by token, then channel
-  const uint8_t* int8_numbers = nullptr;    ///< signed bytes [int8_rows][channel]
+  const uint8_t* int8_symbols = nullptr;    ///< [int8_rows][channel], as kTokenSym with 255 levels
 
   /// Bytes of a region with this head.
   static size_t bytes(const KeptRowsHead& head, const KvGeometry& geometry);

@@ -50,7 +50,7 @@ TEST(KeptRows, PartsLieOneBehindTheOther) {
   EXPECT_EQ(rows.exact_elements - from, 14);
   EXPECT_EQ(rows.int8_scales - from, ptrdiff_t{kScales});
   EXPECT_EQ(rows.patches - from, ptrdiff_t{kPatches});
-  EXPECT_EQ(rows.int8_numbers + 2 * 8 - from, static_cast<ptrdiff_t>(bytes.size()));
+  EXPECT_EQ(rows.int8_symbols + 2 * 8 - from, static_cast<ptrdiff_t>(bytes.size()));
 }
 
 TEST(KeptRows, EveryRuleIsChecked) {

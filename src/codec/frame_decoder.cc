@@ -2,6 +2,7 @@
 #include "codec/frame_decoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "codec/calibrated/calibrated_kernel.h"
@@ -30,7 +31,6 @@ struct FrameDecoder::State {
   RansReader rans;
   ScaleCache cache;
   ChunkTurns turns;
-  Turn no_turn{};
   alignas(64) uint8_t symbols[kFrameBytesMax + kRegionSlack];
 };
 
@@ -88,21 +88,40 @@ Result<void> FrameDecoder::decode_symbols(const RecordView::Frame& piece, const 
   return {};
 }
 
+Result<void> FrameDecoder::symbol_rows(const RecordView::Frame& piece, const CalibratedPlane& plane,
+                                       const RansTableSet& tables) {
+  const FrameEntry& entry = piece.entry;
+  const bool coded = static_cast<CoderId>(entry.coder) == CoderId::kRans;
+  RansReader& reader = state_->rans;
+  if (coded) {
+    if (auto opened = reader.open(piece.coded, entry.symbol_bytes, &tables); !opened) return opened;
+  }
+  const auto* from = reinterpret_cast<const uint8_t*>(piece.coded.data());
+  for (const ClassRun& run : plane.runs) {
+    const SymbolRows rows{state_->symbols + run.first, plane.channels, run.channels, entry.token_count};
+    if (coded) {
+      if (auto read = reader.next_rows(rows); !read) return read;
+      continue;
+    }
+    for (size_t t = 0; t < rows.count; ++t, from += rows.width)
+      std::memcpy(rows.first + t * rows.row_bytes, from, rows.width);
+  }
+  if (!coded) return {};
+  if (reader.has_segment()) return fail(Error::kRecordMalformed);
+  return reader.finish();
+}
+
 Result<void> FrameDecoder::decode_calibrated(const RecordView& view, const RecordView::Frame& piece,
                                              uint8_t* values, bool stream, const CalibratedModel* model) {
   if (model == nullptr || model->geometry() != view.shape().geometry) return fail(Error::kUnsupported);
   const FrameEntry& entry = piece.entry;
-  const auto symbols = std::as_writable_bytes(std::span(state_->symbols)).first(entry.symbol_bytes);
-  if (static_cast<CoderId>(entry.coder) == CoderId::kRans) {
-    if (auto read = state_->rans.read_all(piece.coded, symbols, &model->tables()); !read) return read;
-  } else {
-    std::copy(piece.coded.begin(), piece.coded.end(), symbols.begin());
-  }
   const CalibratedPlane& plane = model->plane(entry.plane);
-  const Turn& chunk =
-      plane.turns == nullptr ? state_->no_turn : state_->turns.at(*plane.turns, view.shape().first_position);
-  dequantize_calibrated_simd(plane, {entry.token_first, entry.token_count}, chunk, state_->symbols, values,
-                             stream);
+  if (auto read = symbol_rows(piece, plane, model->tables()); !read) return read;
+  TurnRows turns;
+  if (plane.turns != nullptr) {
+    turns = state_->turns.at(*plane.turns, view.shape().first_position, entry.token_first, entry.token_count);
+  }
+  dequantize_calibrated_simd(plane, entry.token_count, turns, state_->symbols, values, stream);
   return {};
 }
 

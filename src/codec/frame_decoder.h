@@ -10,6 +10,8 @@
 
 namespace shadowserve {
 
+struct CalibratedPlane;
+
 /// State of one worker, allocated at start, used by one thread.
 class FrameDecoder {
  public:
@@ -29,6 +31,8 @@ class FrameDecoder {
                               bool stream);
   Result<void> decode_calibrated(const RecordView& view, const RecordView::Frame& piece, uint8_t* values,
                                  bool stream, const CalibratedModel* model);
+  Result<void> symbol_rows(const RecordView::Frame& piece, const CalibratedPlane& plane,
+                           const RansTableSet& tables);
   struct State;
   CoderWorkspace& workspace_;
   std::unique_ptr<State> state_;

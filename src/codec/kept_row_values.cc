@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "codec/element.h"
 #include "codec/frame_kernel.h"
 
 namespace shadowserve {
 namespace {
 
-constexpr int32_t kNumberMax = 127;
+constexpr uint32_t kInt8Levels = 255;
 
 uint16_t get16(const uint8_t* from, size_t index) {
   uint16_t bits;
@@ -24,18 +23,10 @@ bool holds(std::span<const uint16_t> tokens, uint16_t token) {
   return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
 }
 
-void write_int8_row(const uint8_t* row, const KvGeometry& geometry, uint8_t* scales, uint8_t* numbers) {
-  for (uint32_t head = 0; head < geometry.kv_heads; ++head) {
-    const uint8_t* const from = row + size_t{head} * geometry.head_dim * kElementBytes;
-    const uint16_t magnitude = largest_magnitude_oracle(from, geometry.head_dim);
-    const uint16_t scale = element::token_scale(magnitude, kNumberMax, geometry.element);
-    put16(scales, head, scale);
-    for (uint32_t dim = 0; dim < geometry.head_dim; ++dim) {
-      const float value = element::to_float(get16(from, dim), geometry.element);
-      const int number = element::quantize_sym(value, element::divisor(scale), kNumberMax) - kNumberMax;
-      numbers[head * geometry.head_dim + dim] = static_cast<uint8_t>(static_cast<int8_t>(number));
-    }
-  }
+/// A row in eight bits is a frame of one token.
+FrameShape int8_row_shape(const KvGeometry& geometry) {
+  return {QuantizerId::kTokenSym, PackingId::kBytes, geometry.element, kInt8Levels, 1, geometry.channels(), 0,
+          geometry.head_dim};
 }
 
 }  // namespace
@@ -65,9 +56,9 @@ size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, u
   }
   for (size_t i = 0; i < kept.int8.size(); ++i) {
     put16(writable(places.int8_tokens), i, kept.int8[i]);
-    write_int8_row(values + kept.int8[i] * row_bytes, geometry,
-                   writable(places.int8_scales) + i * geometry.kv_heads * 2,
-                   writable(places.int8_numbers) + i * channels);
+    quantize_frame_simd(int8_row_shape(geometry), values + kept.int8[i] * row_bytes,
+                        writable(places.int8_symbols) + i * channels,
+                        writable(places.int8_scales) + i * geometry.kv_heads * 2);
   }
   uint8_t* patch_at = writable(places.patches);
   for (const Patch& patch : patches) {
@@ -86,12 +77,9 @@ void put_kept_rows(const KeptRows& rows, const KvGeometry& geometry, uint8_t* va
     put16(values, place, get16(rows.patches, 3 * i + 2));
   }
   for (uint32_t i = 0; i < rows.head.int8_rows; ++i) {
-    uint8_t* const row = values + get16(rows.int8_tokens, i) * row_bytes;
-    for (size_t channel = 0; channel < channels; ++channel) {
-      const uint16_t scale = get16(rows.int8_scales, i * geometry.kv_heads + channel / geometry.head_dim);
-      const auto number = static_cast<int8_t>(rows.int8_numbers[i * channels + channel]);
-      put16(row, channel, element::from_float(number * element::from_bf16(scale), geometry.element));
-    }
+    dequantize_frame_simd(int8_row_shape(geometry), rows.int8_symbols + i * channels,
+                          rows.int8_scales + i * size_t{geometry.kv_heads} * 2,
+                          values + get16(rows.int8_tokens, i) * row_bytes);
   }
   for (uint32_t i = 0; i < rows.head.exact_rows; ++i) {
     std::memcpy(values + get16(rows.exact_tokens, i) * row_bytes, rows.exact_elements + i * row_bytes,

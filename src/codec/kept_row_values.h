@@ -18,12 +18,12 @@ struct KeptTokens {
 
 /// Writes the region of a frame whose values [token][channel] are given. Patches' tokens count in the chunk,
 /// of which the frame's first is `first_token`; those at kept tokens are left out.
-/// Returns its bytes; 0 when `room` does not suffice. int8 rows get, for each head, the smallest scale at
-/// which 127 reaches the largest magnitude. No allocation, any thread.
+/// Returns its bytes; 0 when `room` does not suffice. int8 rows are quantized like those of profile int8, per
+/// token and head. No allocation, any thread.
 size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, uint32_t first_token,
                        const KvGeometry& geometry, const uint8_t* values, std::span<std::byte> room);
 
-/// Puts them over the frame's values. An element of an int8 row is number x scale, rounded to nearest even.
+/// Puts them over the frame's values.
 void put_kept_rows(const KeptRows& rows, const KvGeometry& geometry, uint8_t* values);
 
 /// The same for a frame of a record, behind its values, which may have been written past the caches.

@@ -12,6 +12,12 @@ namespace shadowserve {
 /// Planes with more wide values than this are kept raw: the calibration does not fit them.
 inline constexpr uint32_t kPatchesMax = 4096;
 
+/// Some tokens of a chunk: those of a frame.
+struct TokenRun {
+  uint32_t first = 0;  ///< in the chunk
+  uint32_t count = 0;
+};
+
 /// The tokens of a layer's chunk that are kept: the sequence's first exactly, others as sinks. In the chunk,
 /// ascending.
 struct LayerKept {

@@ -13,19 +13,13 @@ namespace shadowserve {
 inline constexpr int32_t kStepsMax = 127;    ///< numbers of steps from -127 to 127 have symbols
 inline constexpr int32_t kZeroSymbol = 128;  ///< symbol = 128 + number of steps
 
-/// Some tokens of a chunk: those of a frame.
-struct TokenRun {
-  uint32_t first = 0;  ///< in the chunk
-  uint32_t count = 0;
-};
-
-/// Symbols of a frame, in the order of CalibratedPlane, to values [token][channel]. `chunk` are the angles at
-/// the chunk's first token; not looked at where the plane has no turns. Any symbols are fine. Buffers need no
-/// alignment, and `symbols` kRegionSlack readable bytes behind them. With `stream` values go past the caches
-/// where their alignment allows; whoever publishes them calls finish_streaming() first. No allocation.
-void dequantize_calibrated_oracle(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk,
+/// Symbols of `tokens` tokens, [token][place], to values [token][channel]. `turns` are the tokens' angles;
+/// not looked at where the plane has none. Any symbols are fine. Buffers need no alignment, and `symbols`
+/// kRegionSlack readable bytes behind them. With `stream` values go past the caches where their alignment
+/// allows; whoever publishes them calls finish_streaming() first. No allocation.
+void dequantize_calibrated_oracle(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns,
                                   const uint8_t* symbols, uint8_t* values);
-void dequantize_calibrated_simd(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk,
+void dequantize_calibrated_simd(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns,
                                 const uint8_t* symbols, uint8_t* values, bool stream);
 
 /// One token's values, un-rotated, to its symbols in the order of channels; `token` counts in the chunk.

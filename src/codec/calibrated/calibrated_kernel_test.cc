@@ -46,24 +46,47 @@ std::shared_ptr<const CalibratedModel> model_of(const Case& one, uint32_t seed) 
   return *model;
 }
 
+/// Angles of tokens from `first` on, with their memory.
+struct Rows {
+  std::vector<float> cos, sin;
+  TurnRows rows;
+  Rows(const CalibratedPlane& plane, uint32_t position, uint32_t first, uint32_t count) {
+    if (plane.turns == nullptr) return;
+    Turn chunk;
+    plane.turns->at_chunk(position, chunk);
+    cos.resize(count * plane.turns->stride());
+    sin.resize(cos.size());
+    fill_turns_oracle(*plane.turns, chunk, first, count, cos.data(), sin.data());
+    rows = {cos.data(), sin.data(), plane.turns->stride()};
+    std::vector<float> same_cos(cos.size()), same_sin(sin.size());
+    fill_turns_simd(*plane.turns, chunk, first, count, same_cos.data(), same_sin.data());
+    for (size_t i = 0; i < cos.size(); ++i) {
+      if (i % rows.stride >= plane.turns->pairs()) continue;
+      EXPECT_EQ(cos[i], same_cos[i]);
+      EXPECT_EQ(sin[i], same_sin[i]);
+    }
+  }
+};
+
 Turn chunk_of(const CalibratedPlane& plane, uint32_t position) {
   Turn turn{};
   if (plane.turns != nullptr) plane.turns->at_chunk(position, turn);
   return turn;
 }
 
-void compare_dequantize(const CalibratedPlane& plane, TokenRun tokens, uint32_t position, uint32_t seed) {
+void compare_dequantize(const CalibratedPlane& plane, uint32_t first, uint32_t tokens, uint32_t position,
+                        uint32_t seed) {
   std::mt19937 random(seed);
-  const size_t count = size_t{tokens.count} * plane.channels;
+  const size_t count = size_t{tokens} * plane.channels;
   std::vector<uint8_t> symbols(count + kRegionSlack);
   for (uint8_t& symbol : symbols) symbol = static_cast<uint8_t>(random());
-  const Turn chunk = chunk_of(plane, position);
+  const Rows turns(plane, position, first, tokens);
   std::vector<uint8_t> expected(2 * count), all(2 * count + 2 * kGuard + 64, 0xa5);
-  dequantize_calibrated_oracle(plane, tokens, chunk, symbols.data(), expected.data());
+  dequantize_calibrated_oracle(plane, tokens, turns.rows, symbols.data(), expected.data());
   const size_t to_line = 64 - reinterpret_cast<uintptr_t>(all.data()) % 64;
   for (const size_t at : {to_line + 64, size_t{kGuard + 1}}) {
     std::fill(all.begin(), all.end(), 0xa5);
-    dequantize_calibrated_simd(plane, tokens, chunk, symbols.data(), all.data() + at, true);
+    dequantize_calibrated_simd(plane, tokens, turns.rows, symbols.data(), all.data() + at, true);
     finish_streaming();
     ASSERT_TRUE(std::equal(expected.begin(), expected.end(), all.begin() + static_cast<ptrdiff_t>(at)));
     const auto guard = [](uint8_t byte) { return byte == 0xa5; };
@@ -107,8 +130,8 @@ TEST(CalibratedKernel, EveryTargetMatchesTheOracle) {
       for (uint32_t seed = 0; seed < 4; ++seed) {
         for (const uint32_t plane : {0u, 1u}) {
           const uint32_t tokens = one.geometry.chunk_tokens, position = seed * 1'000'003 * tokens;
-          compare_dequantize(model->plane(plane), {0, tokens}, position, seed);
-          compare_dequantize(model->plane(plane), {tokens / 2, tokens - tokens / 2}, position, seed);
+          compare_dequantize(model->plane(plane), 0, tokens, position, seed);
+          compare_dequantize(model->plane(plane), tokens / 2, tokens - tokens / 2, position, seed);
           for (uint32_t token = 0; token < tokens; token += 3)
             compare_quantize(model->plane(plane), token, position, 10 * token + seed);
         }
@@ -130,7 +153,8 @@ TEST(CalibratedKernel, TurningBackUndoesTurning) {
     std::vector<uint8_t> symbols(plane.channels + kRegionSlack);
     for (size_t i = 0; i < plane.channels; ++i) symbols[i] = static_cast<uint8_t>(120 + i % 17);
     std::vector<uint8_t> values(2 * plane.channels);
-    dequantize_calibrated_simd(plane, {7, 1}, chunk, symbols.data(), values.data(), false);
+    dequantize_calibrated_simd(plane, 1, Rows(plane, position, 7, 1).rows, symbols.data(), values.data(),
+                               false);
     QuantizedRow row, elsewhere;
     quantize_calibrated_simd(plane, 7, chunk, values.data(), row);
     quantize_calibrated_simd(plane, 8, chunk, values.data(), elsewhere);

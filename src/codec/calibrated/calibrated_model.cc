@@ -12,10 +12,8 @@
 namespace shadowserve {
 namespace {
 
-constexpr uint32_t kGroup = 128;      // channels whose symbols one lookup reaches
-constexpr uint32_t kPieceBytes = 32;  // copied at a time
-
-size_t whole_groups(uint32_t channels) { return (channels + kGroup - 1) / kGroup * kGroup; }
+constexpr uint32_t kBlock = 64;   // channels of one lookup
+constexpr uint32_t kReach = 128;  // places it sees at a time
 
 /// The symbol whose entry is the most frequent one. The escape costs its literal as well.
 uint8_t cheapest_symbol(const RansTable& table) {
@@ -60,8 +58,7 @@ Result<std::shared_ptr<const CalibratedModel>> CalibratedModel::make(const Calib
   model->sink_keys_.resize(size_t{geometry.layers} * channels);
   model->places_.resize(size_t{planes} * channels);
   model->runs_.resize(size_t{planes} * kCalibrationClassesMax);
-  model->pieces_.resize(planes);
-  model->lookups_.resize(planes * whole_groups(channels));
+  model->lookups_.resize(planes);
   for (uint32_t plane = 0; plane < planes; ++plane) model->spread_plane(calibration, *number, plane);
   return std::shared_ptr<const CalibratedModel>(std::move(model));
 }
@@ -127,26 +124,27 @@ void CalibratedModel::spread_classes(const Calibration& calibration, uint32_t po
 
 void CalibratedModel::spread_lookups(uint32_t plane) {
   CalibratedPlane& out = planes_[plane];
-  uint8_t* const lookups = lookups_.data() + plane * whole_groups(out.channels);
-  std::vector<SymbolPiece>& pieces = pieces_[plane];
-  for (uint32_t group = 0; group < out.channels; group += kGroup) {
-    const uint32_t end = std::min(group + kGroup, out.channels);
-    uint32_t to = 0;
-    for (uint16_t run = 0; run < out.runs.size(); ++run) {
-      const uint32_t begin = to;
-      for (uint32_t channel = group; channel < end; ++channel) {
-        const uint32_t place = out.places[channel];
-        if (place - out.runs[run].first >= out.runs[run].channels) continue;
-        if ((to - begin) % kPieceBytes == 0) {
-          const auto within = static_cast<uint16_t>(place - out.runs[run].first);
-          pieces.push_back({run, within, static_cast<uint16_t>(group + to)});
-        }
-        lookups[channel] = static_cast<uint8_t>(to++);
-      }
+  if (out.channels % kBlock != 0) return;
+  Lookups& made = lookups_[plane];
+  made.places.resize(out.channels);
+  for (uint32_t first = 0; first < out.channels; first += kBlock) {
+    const auto places = out.places.subspan(first, kBlock);
+    const auto [lowest, highest] = std::minmax_element(places.begin(), places.end());
+    BlockLookup block;
+    block.window = static_cast<uint16_t>(*lowest / kBlock * kBlock);
+    block.reaches = static_cast<uint16_t>((*highest - block.window) / kReach + 1);
+    block.masks = static_cast<uint32_t>(made.masks.size());
+    made.masks.resize(made.masks.size() + block.reaches);
+    for (uint32_t i = 0; i < kBlock; ++i) {
+      const uint32_t behind = places[i] - block.window;
+      made.places[first + i] = behind % kReach;
+      made.masks[block.masks + behind / kReach] |= uint64_t{1} << i;
     }
+    made.blocks.push_back(block);
   }
-  out.pieces = pieces;
-  out.lookups = {lookups, whole_groups(out.channels)};
+  out.lookups = made.blocks;
+  out.lookup_places = made.places;
+  out.lookup_masks = made.masks;
 }
 
 uint32_t CalibratedModel::segments(uint32_t plane, uint32_t tokens,

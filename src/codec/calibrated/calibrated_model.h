@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "codec/calibrated/aligned_floats.h"
 #include "codec/calibrated/calibration.h"
 #include "codec/calibrated/key_turns.h"
 #include "codec/rans/rans_frame.h"
@@ -22,18 +23,18 @@ struct ClassRun {
   uint8_t cheapest = 0;  ///< the symbol with the fewest bits: what kept tokens have
 };
 
-/// Symbols of a class that belong to one group of 128 channels, at most 32.
-struct SymbolPiece {
-  uint16_t run;     ///< whose symbols
-  uint16_t within;  ///< from which of the run's channels on
-  uint16_t to;      ///< where in the row
+/// How a processor that looks bytes up in a register finds the symbols of 64 channels in a row: from `window`
+/// on, 128 places at a time.
+struct BlockLookup {
+  uint16_t window = 0;  ///< a multiple of 64
+  uint16_t reaches = 0;
+  uint32_t masks = 0;  ///< of its first mask
 };
 
 /// One plane. All spans are [channel] but `runs`.
 ///
-/// A frame's symbols stand by class, then by token, then by channel: a channel whose place is p, in the run r
-/// with first <= p < first + channels, has for token t of the frame's `tokens` its symbol at
-/// tokens * r.first + t * r.channels + p - r.first.
+/// Channels have places in the order of their classes. In a coded frame symbols stand by class, then by
+/// token, then by place: a segment of each run. Decoded they stand in rows, [token][place].
 struct CalibratedPlane {
   uint32_t channels = 0;
   uint32_t head_dim = 0;
@@ -45,11 +46,12 @@ struct CalibratedPlane {
   std::span<const float> sink_key;  ///< of unit length; empty for values
   const KeyTurns* turns = nullptr;  ///< nullptr: not rotated
 
-  /// A token's symbols put together for processors that look 64 of them up at once: pieces in the order in
-  /// which they are copied, 32 bytes at a time, each over what the one before wrote too much; then for each
-  /// channel where its symbol is among the 128 bytes of its group of 128 channels.
-  std::span<const SymbolPiece> pieces;
-  std::span<const uint8_t> lookups;
+  /// Of each 64 channels: where to look, for each channel the low seven bits of its place behind the window,
+  /// and for every 128 places which of the channels are found there. Empty where channels are no whole
+  /// blocks.
+  std::span<const BlockLookup> lookups;
+  std::span<const uint8_t> lookup_places;
+  std::span<const uint64_t> lookup_masks;
 };
 
 /// Immutable, any thread.
@@ -89,12 +91,16 @@ class CalibratedModel {
   RansTableSet tables_;
   std::vector<std::unique_ptr<KeyTurns>> turns_;
   std::vector<CalibratedPlane> planes_;
-  std::vector<float> steps_, means_, offsets_;    ///< [plane][channel]
-  std::vector<float> sink_keys_;                  ///< [layer][channel]
-  std::vector<uint16_t> places_;                  ///< [plane][channel]
-  std::vector<ClassRun> runs_;                    ///< [plane][kCalibrationClassesMax]
-  std::vector<std::vector<SymbolPiece>> pieces_;  ///< [plane]
-  std::vector<uint8_t> lookups_;                  ///< [plane][channel rounded up to 128]
+  AlignedFloats steps_, means_, offsets_;  ///< [plane][channel]
+  std::vector<float> sink_keys_;           ///< [layer][channel]
+  std::vector<uint16_t> places_;           ///< [plane][channel]
+  std::vector<ClassRun> runs_;             ///< [plane][kCalibrationClassesMax]
+  struct Lookups {
+    std::vector<BlockLookup> blocks;
+    std::vector<uint8_t> places;
+    std::vector<uint64_t> masks;
+  };
+  std::vector<Lookups> lookups_;  ///< [plane]
 };
 
 }  // namespace shadowserve

@@ -16,26 +16,16 @@ uint16_t get16(const uint8_t* from, size_t index) {
   return bits;
 }
 
-/// Where a channel's symbol of token t stands.
-size_t symbol_place(const CalibratedPlane& plane, uint32_t tokens, uint32_t t, uint32_t channel) {
-  const uint32_t place = plane.places[channel];
-  const ClassRun* run = plane.runs.data();
-  while (place >= run->first + run->channels) ++run;
-  return size_t{tokens} * run->first + size_t{t} * run->channels + place - run->first;
-}
-
 /// Turns the keys of all heads of one token, by the angles or back.
-void turn_row(const CalibratedPlane& plane, uint32_t token, const Turn& chunk, bool back, float* row) {
+void turn_row(const CalibratedPlane& plane, const float* cosines, const float* sines, bool back, float* row) {
   if (plane.turns == nullptr) return;
-  Turn turn;
-  plane.turns->at_token(chunk, token, turn);
   const uint32_t pairs = plane.turns->pairs();
   const bool halves = plane.turns->pairing() == RotationPairing::kHalves;
   for (uint32_t head = 0; head < plane.channels; head += plane.head_dim) {
     for (uint32_t pair = 0; pair < pairs; ++pair) {
       float& a = row[head + (halves ? pair : 2 * pair)];
       float& b = row[head + (halves ? pair + pairs : 2 * pair + 1)];
-      const float cos = turn.cos[pair], sin = back ? -turn.sin[pair] : turn.sin[pair];
+      const float cos = cosines[pair], sin = back ? -sines[pair] : sines[pair];
       const float bs = b * sin, as = a * sin;
       a = std::fma(a, cos, -bs);
       b = std::fma(b, cos, as);
@@ -66,15 +56,15 @@ float cosine_with(std::span<const float> direction, const float* row) {
 
 }  // namespace
 
-void dequantize_calibrated_oracle(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk,
+void dequantize_calibrated_oracle(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns,
                                   const uint8_t* symbols, uint8_t* values) {
   float row[CalibratedModel::kChannelsMax];
-  for (uint32_t t = 0; t < tokens.count; ++t) {
+  for (uint32_t t = 0; t < tokens; ++t) {
     for (uint32_t channel = 0; channel < plane.channels; ++channel) {
-      const auto symbol = static_cast<float>(symbols[symbol_place(plane, tokens.count, t, channel)]);
+      const auto symbol = static_cast<float>(symbols[size_t{t} * plane.channels + plane.places[channel]]);
       row[channel] = symbol * plane.steps[channel] + plane.offsets[channel];
     }
-    turn_row(plane, tokens.first + t, chunk, false, row);
+    turn_row(plane, turns.cos + t * turns.stride, turns.sin + t * turns.stride, false, row);
     for (uint32_t channel = 0; channel < plane.channels; ++channel) {
       const uint16_t bits = element::from_float(without_subnormals(row[channel]), plane.element);
       std::memcpy(values + (size_t{t} * plane.channels + channel) * kElementBytes, &bits, sizeof bits);
@@ -87,7 +77,11 @@ void quantize_calibrated_oracle(const CalibratedPlane& plane, uint32_t token, co
   float row[CalibratedModel::kChannelsMax];
   for (uint32_t channel = 0; channel < plane.channels; ++channel)
     row[channel] = element::to_float(get16(values, channel), plane.element);
-  turn_row(plane, token, chunk, true, row);
+  if (plane.turns != nullptr) {
+    Turn turn;
+    plane.turns->at_token(chunk, token, turn);
+    turn_row(plane, turn.cos.data(), turn.sin.data(), true, row);
+  }
   out.cosine = cosine_with(plane.sink_key, row);
   out.any_wide = false;
   std::memset(out.wide, 0, (plane.channels + 7) / 8);

@@ -11,7 +11,6 @@
 #include "hwy/foreach_target.h"  // before highway.h: includes this file once a target
 
 #include "codec/calibrated/calibrated_avx512-inl.h"
-#include "codec/calibrated/symbol_rows-inl.h"
 #include "codec/calibrated/turn_at-inl.h"
 #include "codec/element_simd-inl.h"
 #include "hwy/highway.h"
@@ -31,11 +30,11 @@ namespace HWY_NAMESPACE {
 
 /// One pair of channels at a time, for pairs that are neighbours and heads that are no whole vectors.
 template <bool kBack>
-void turn_pairs(const KeyTurns& turns, const Turn& turn, size_t first, size_t a_step, size_t b_ahead,
-                float* head) {
+void turn_pairs(const KeyTurns& turns, const float* cosines, const float* sines, size_t first, size_t a_step,
+                size_t b_ahead, float* head) {
   for (size_t pair = first; pair < turns.pairs(); ++pair) {
     float &a = head[pair * a_step], &b = head[pair * a_step + b_ahead];
-    const float cos = turn.cos[pair], sin = kBack ? -turn.sin[pair] : turn.sin[pair];
+    const float cos = cosines[pair], sin = kBack ? -sines[pair] : sines[pair];
     const float bs = b * sin, as = a * sin;
     a = std::fma(a, cos, -bs);
     b = std::fma(b, cos, as);
@@ -43,7 +42,7 @@ void turn_pairs(const KeyTurns& turns, const Turn& turn, size_t first, size_t a_
 }
 
 template <bool kBack>
-void turn_heads(const CalibratedPlane& plane, const Turn& turn, float* row) {
+void turn_heads(const CalibratedPlane& plane, const float* cosines, const float* sines, float* row) {
   const F32 df;
   const size_t pairs = plane.turns->pairs(), lanes = hn::Lanes(df);
   const bool halves = plane.turns->pairing() == RotationPairing::kHalves;
@@ -51,13 +50,14 @@ void turn_heads(const CalibratedPlane& plane, const Turn& turn, float* row) {
   for (float* head = row; head < row + plane.channels; head += plane.head_dim) {
     for (size_t i = 0; i < whole; i += lanes) {
       const auto a = hn::LoadU(df, head + i), b = hn::LoadU(df, head + pairs + i);
-      const auto cos = hn::Load(df, turn.cos.data() + i);
-      auto sin = hn::Load(df, turn.sin.data() + i);
+      const auto cos = hn::LoadU(df, cosines + i);
+      auto sin = hn::LoadU(df, sines + i);
       if constexpr (kBack) sin = hn::Neg(sin);
       hn::StoreU(hn::MulSub(a, cos, hn::Mul(b, sin)), df, head + i);
       hn::StoreU(hn::MulAdd(b, cos, hn::Mul(a, sin)), df, head + pairs + i);
     }
-    if (whole < pairs) turn_pairs<kBack>(*plane.turns, turn, whole, halves ? 1 : 2, halves ? pairs : 1, head);
+    if (whole < pairs)
+      turn_pairs<kBack>(*plane.turns, cosines, sines, whole, halves ? 1 : 2, halves ? pairs : 1, head);
   }
 }
 
@@ -104,28 +104,26 @@ HWY_INLINE void narrow_row(const float* row, size_t channels, uint8_t* values) {
 }
 
 template <ElementType kType, bool kStream>
-void dequantize_rows(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk, const uint8_t* symbols,
-                     uint8_t* values) {
+void dequantize_rows(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns,
+                     const uint8_t* symbols, uint8_t* values) {
   HWY_ALIGN float row[CalibratedModel::kChannelsMax];
   HWY_ALIGN uint8_t by_channel[CalibratedModel::kChannelsMax + kRegionSlack];
-  Turn turn;
-  for (uint32_t t = 0; t < tokens.count; ++t, values += size_t{plane.channels} * kElementBytes) {
-    gather_symbols(plane, tokens.count, t, symbols, by_channel);
+  for (uint32_t t = 0; t < tokens;
+       ++t, symbols += plane.channels, values += size_t{plane.channels} * kElementBytes) {
+    for (size_t i = 0; i < plane.channels; ++i) by_channel[i] = symbols[plane.places[i]];
     row_values(plane, by_channel, row);
-    if (plane.turns != nullptr) {
-      turn_at(*plane.turns, chunk, tokens.first + t, turn);
-      turn_heads<false>(plane, turn, row);
-    }
+    if (plane.turns != nullptr)
+      turn_heads<false>(plane, turns.cos + t * turns.stride, turns.sin + t * turns.stride, row);
     narrow_row<kType, kStream>(row, plane.channels, values);
   }
 }
 
-void dequantize(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk, const uint8_t* symbols,
+void dequantize(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns, const uint8_t* symbols,
                 uint8_t* values, bool stream) {
 #if !SHADOWSERVE_FUSES
-  return dequantize_calibrated_oracle(plane, tokens, chunk, symbols, values);
+  return dequantize_calibrated_oracle(plane, tokens, turns, symbols, values);
 #endif
-  if (dequantize_blocks(plane, tokens, chunk, symbols, values, stream)) return;
+  if (dequantize_blocks(plane, tokens, turns, symbols, values, stream)) return;
   const bool past_caches =
       stream && reinterpret_cast<uintptr_t>(values) % 64 == 0 && plane.channels * kElementBytes % 64 == 0;
   const auto pick = [past_caches]<ElementType kType>() {
@@ -133,7 +131,7 @@ void dequantize(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk
   };
   const auto rows = plane.element == ElementType::kBf16 ? pick.template operator()<ElementType::kBf16>()
                                                         : pick.template operator()<ElementType::kFp16>();
-  rows(plane, tokens, chunk, symbols, values);
+  rows(plane, tokens, turns, symbols, values);
 }
 
 template <ElementType kType>
@@ -222,11 +220,20 @@ void quantize(const CalibratedPlane& plane, uint32_t token, const Turn& chunk, c
   }
   if (plane.turns != nullptr) {
     Turn turn;
-    turn_at(*plane.turns, chunk, token, turn);
-    turn_heads<true>(plane, turn, row);
+    turn_at(*plane.turns, chunk, token, turn.cos.data(), turn.sin.data());
+    turn_heads<true>(plane, turn.cos.data(), turn.sin.data(), row);
   }
   out.cosine = cosine_with(plane.sink_key, row);
   out.any_wide = row_symbols(plane, row, out.symbols, out.wide);
+}
+
+void fill_turns(const KeyTurns& turns, const Turn& chunk, uint32_t first, uint32_t count, float* cos,
+                float* sin) {
+#if !SHADOWSERVE_FUSES
+  return fill_turns_oracle(turns, chunk, first, count, cos, sin);
+#endif
+  for (uint32_t token = 0; token < count; ++token)
+    turn_at(turns, chunk, first + token, cos + token * turns.stride(), sin + token * turns.stride());
 }
 
 }  // namespace HWY_NAMESPACE
@@ -237,14 +244,19 @@ HWY_AFTER_NAMESPACE();
 namespace shadowserve {
 HWY_EXPORT(dequantize);
 HWY_EXPORT(quantize);
+HWY_EXPORT(fill_turns);
 
-void dequantize_calibrated_simd(const CalibratedPlane& plane, TokenRun tokens, const Turn& chunk,
+void dequantize_calibrated_simd(const CalibratedPlane& plane, uint32_t tokens, const TurnRows& turns,
                                 const uint8_t* symbols, uint8_t* values, bool stream) {
-  HWY_DYNAMIC_DISPATCH(dequantize)(plane, tokens, chunk, symbols, values, stream);
+  HWY_DYNAMIC_DISPATCH(dequantize)(plane, tokens, turns, symbols, values, stream);
 }
 void quantize_calibrated_simd(const CalibratedPlane& plane, uint32_t token, const Turn& chunk,
                               const uint8_t* values, QuantizedRow& row) {
   HWY_DYNAMIC_DISPATCH(quantize)(plane, token, chunk, values, row);
+}
+void fill_turns_simd(const KeyTurns& turns, const Turn& chunk, uint32_t first, uint32_t count, float* cos,
+                     float* sin) {
+  HWY_DYNAMIC_DISPATCH(fill_turns)(turns, chunk, first, count, cos, sin);
 }
 }  // namespace shadowserve
 #endif  // HWY_ONCE

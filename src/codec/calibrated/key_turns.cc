@@ -1,6 +1,7 @@
 // Angles are exact to a few millionths at any position, which is all that undoing and redoing have to share.
 #include "codec/calibrated/key_turns.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 
@@ -48,15 +49,40 @@ void KeyTurns::at_token(const Turn& chunk, uint32_t token, Turn& turn) const {
   }
 }
 
-const Turn& ChunkTurns::at(const KeyTurns& turns, uint32_t first_position) {
+void fill_turns_oracle(const KeyTurns& turns, const Turn& chunk, uint32_t first, uint32_t count, float* cos,
+                       float* sin) {
+  Turn turn;
+  for (uint32_t token = 0; token < count; ++token) {
+    turns.at_token(chunk, first + token, turn);
+    std::copy_n(turn.cos.data(), turns.pairs(), cos + token * turns.stride());
+    std::copy_n(turn.sin.data(), turns.pairs(), sin + token * turns.stride());
+  }
+}
+
+// A frame has at most kFrameBytesMax symbols, and half as many pairs; whole vectors a token may add to that.
+ChunkTurns::ChunkTurns() {
+  for (Entry& entry : entries_) {
+    entry.cos.resize(kFrameBytesMax / 2 + kVectorFloats * kChunkTokensMax);
+    entry.sin.resize(kFrameBytesMax / 2 + kVectorFloats * kChunkTokensMax);
+  }
+}
+
+TurnRows ChunkTurns::at(const KeyTurns& turns, uint32_t first_position, uint32_t first_token,
+                        uint32_t tokens) {
   for (const Entry& entry : entries_) {
-    if (entry.id == turns.id() && entry.first_position == first_position) return entry.turn;
+    if (entry.id == turns.id() && entry.first_position == first_position &&
+        entry.first_token == first_token && entry.tokens >= tokens) {
+      return {entry.cos.data(), entry.sin.data(), turns.stride()};
+    }
   }
   Entry& entry = entries_[next_++ % entries_.size()];
   entry.id = turns.id();
   entry.first_position = first_position;
-  turns.at_chunk(first_position, entry.turn);
-  return entry.turn;
+  entry.first_token = first_token;
+  entry.tokens = tokens;
+  turns.at_chunk(first_position, chunk_);
+  fill_turns_simd(turns, chunk_, first_token, tokens, entry.cos.data(), entry.sin.data());
+  return {entry.cos.data(), entry.sin.data(), turns.stride()};
 }
 
 }  // namespace shadowserve

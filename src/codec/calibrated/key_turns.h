@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "codec/calibrated/aligned_floats.h"
 #include "codec/calibrated/calibration.h"
 #include "contract/limits.h"
 
@@ -27,6 +28,7 @@ class KeyTurns {
 
   RotationPairing pairing() const { return pairing_; }
   uint32_t pairs() const { return pairs_; }
+  size_t stride() const { return stride_; }
   /// Tells different rotations apart, also when one is gone and another has its address.
   uint64_t id() const { return id_; }
 
@@ -45,23 +47,38 @@ class KeyTurns {
   size_t stride_;  ///< whole vectors
   uint64_t id_;
   std::vector<double> frequencies_;
-  std::vector<float> token_cos_, token_sin_;  ///< [token][stride_]
+  AlignedFloats token_cos_, token_sin_;  ///< [token][stride_]
 };
 
-/// at_chunk() of the few rotations of a model, remembered from plane to plane of a chunk. One thread; about
-/// 32 KiB.
+/// Angles of consecutive tokens: cos and sin, each [token][pair] with `stride` floats a token.
+struct TurnRows {
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  size_t stride = 0;
+};
+
+/// at_token() of `count` tokens from `first` on into cos and sin, [count][turns.stride()].
+void fill_turns_oracle(const KeyTurns& turns, const Turn& chunk, uint32_t first, uint32_t count, float* cos,
+                       float* sin);
+void fill_turns_simd(const KeyTurns& turns, const Turn& chunk, uint32_t first, uint32_t count, float* cos,
+                     float* sin);
+
+/// Angles of a frame's tokens, remembered from plane to plane of a chunk. One thread; 2 MiB, taken when made.
 class ChunkTurns {
  public:
-  const Turn& at(const KeyTurns& turns, uint32_t first_position);
+  ChunkTurns();
+  /// REQUIRES a frame of at most kFrameBytesMax symbols.
+  TurnRows at(const KeyTurns& turns, uint32_t first_position, uint32_t first_token, uint32_t tokens);
 
  private:
   struct Entry {
     uint64_t id = 0;
-    uint32_t first_position = 0;
-    Turn turn;
+    uint32_t first_position = 0, first_token = 0, tokens = 0;
+    AlignedFloats cos, sin;
   };
-  std::array<Entry, 8> entries_{};
+  std::array<Entry, 2> entries_;  ///< models have one or two rotations
   size_t next_ = 0;
+  Turn chunk_;
 };
 
 }  // namespace shadowserve

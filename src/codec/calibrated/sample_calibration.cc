@@ -54,24 +54,28 @@ Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& ro
   const bool turns = !rotation.frequencies.empty();
   if (turns) made.rotations.push_back(rotation);
   made.layer_rotation.assign(geometry.layers, turns ? 0 : kNoRotation);
-  const uint32_t used = std::min(kClasses, channels);
+  // As calibrations have it: wide planes have classes of their own for every 256 channels.
+  const uint32_t groups = std::max(1u, std::min(4u, channels / 256));
+  const uint32_t in_group = std::min(groups == 1 ? kClasses : kCalibrationClassesMax / groups, channels);
   for (uint32_t plane = 0; plane < planes; ++plane) {
     for (size_t point = 0; point < std::size(names); ++point) {
       for (uint32_t number = 0; number < kCalibrationClassesMax; ++number) {
-        made.class_tables.push_back(number < used ? static_cast<uint8_t>(point * kClasses + number)
-                                                  : kNoTable);
+        const uint32_t kind = number % in_group * kClasses / in_group;
+        made.class_tables.push_back(number < groups * in_group ? static_cast<uint8_t>(point * kClasses + kind)
+                                                               : kNoTable);
       }
     }
     // As many channels in each class, in an order of their own.
-    std::vector<uint8_t> classes(channels);
-    for (uint32_t channel = 0; channel < channels; ++channel)
-      classes[channel] = static_cast<uint8_t>(channel * used / channels);
-    for (uint32_t channel = channels; channel > 1; --channel)
-      std::swap(classes[channel - 1], classes[random() % channel]);
-    for (const uint8_t number : classes) {
-      made.classes.push_back(number);
-      made.base_steps.push_back(element::to_bf16(kClassSteps[number]));
-      made.means.push_back(element::to_bf16((static_cast<float>(random() % 64) - 32.0f) / 64.0f));
+    for (uint32_t group = 0; group < groups; ++group) {
+      const uint32_t first = group * channels / groups, width = (group + 1) * channels / groups - first;
+      std::vector<uint8_t> classes(width);
+      for (uint32_t i = 0; i < width; ++i) classes[i] = static_cast<uint8_t>(i * in_group / width);
+      for (uint32_t i = width; i > 1; --i) std::swap(classes[i - 1], classes[random() % i]);
+      for (const uint8_t number : classes) {
+        made.classes.push_back(static_cast<uint8_t>(group * in_group + number));
+        made.base_steps.push_back(element::to_bf16(kClassSteps[number * kClasses / in_group]));
+        made.means.push_back(element::to_bf16((static_cast<float>(random() % 64) - 32.0f) / 64.0f));
+      }
     }
   }
   for (size_t i = 0; i < size_t{geometry.layers} * channels; ++i)

@@ -7,6 +7,7 @@
 #endif
 
 #include <algorithm>
+#include <cstring>
 
 #include "codec/rans/rans_kernel.h"
 #include "hwy/highway.h"
@@ -154,6 +155,80 @@ HWY_INLINE void decode_all(const RansLookup& table, RansReading& reading, uint8_
     for (; groups > 0; --groups, symbols += kRansLanes) {
       _mm512_storeu_si512(symbols, decode_64<kEscape, true>(tables, first, stream, 0, reading));
       _mm512_storeu_si512(symbols + 64, decode_64<kEscape, true>(tables, second, stream, 0, reading));
+    }
+  }
+  reading.stream = stream;
+  join_lanes(first, reading.lanes.data());
+  join_lanes(second, reading.lanes.data() + 64);
+}
+
+/// Puts symbols into rows, kUnit at a time. REQUIRES a width of whole units.
+template <size_t kUnit>
+class RowStores {
+ public:
+  explicit HWY_INLINE RowStores(const SymbolRows& rows)
+      : row_(rows.first), width_(rows.width), row_bytes_(rows.row_bytes) {}
+  HWY_INLINE void put(__m512i symbols) {
+    if constexpr (kUnit == 64) {
+      _mm512_storeu_si512(row_ + column_, symbols);
+      move_on();
+    } else if constexpr (kUnit == 32) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(row_ + column_), _mm512_castsi512_si256(symbols));
+      move_on();
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(row_ + column_), _mm512_extracti64x4_epi64(symbols, 1));
+      move_on();
+    } else {
+      put_16(_mm512_castsi512_si128(symbols));
+      put_16(_mm512_extracti32x4_epi32(symbols, 1));
+      put_16(_mm512_extracti32x4_epi32(symbols, 2));
+      put_16(_mm512_extracti32x4_epi32(symbols, 3));
+    }
+  }
+  /// Fewer than 64, from memory.
+  HWY_INLINE void put_some(const uint8_t* symbols, size_t count) {
+    for (size_t i = 0; i < count; i += kUnit, move_on()) std::memcpy(row_ + column_, symbols + i, kUnit);
+  }
+
+ private:
+  HWY_INLINE void put_16(__m128i symbols) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(row_ + column_), symbols);
+    move_on();
+  }
+  HWY_INLINE void move_on() {
+    column_ += kUnit;
+    const bool full = column_ == width_;
+    row_ += full ? row_bytes_ : 0;
+    column_ = full ? 0 : column_;
+  }
+  uint8_t* row_;
+  size_t column_ = 0;
+  const size_t width_, row_bytes_;
+};
+
+template <size_t kUnit>
+HWY_INLINE void decode_rows_of(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  const DecodeTables tables(table);
+  RowStores<kUnit> stores(rows);
+  Pair first = split_lanes(reading.lanes.data());
+  Pair second = split_lanes(reading.lanes.data() + 64);
+  const uint8_t* stream = reading.stream;
+  for (size_t count = rows.width * rows.count; count > 0;) {
+    const auto left = static_cast<size_t>(reading.stream_end - stream);
+    size_t groups = std::min(count / kRansLanes, left / kRansLanes);
+    if (groups == 0) {
+      alignas(64) uint8_t some[kRansLanes];
+      const size_t now = std::min<size_t>(count, kRansLanes), rest = now > 64 ? now - 64 : 0;
+      _mm512_store_si512(some, decode_64<true, false>(tables, first, stream, first_lanes(now), reading));
+      _mm512_store_si512(some + 64,
+                         decode_64<true, false>(tables, second, stream, first_lanes(rest), reading));
+      stores.put_some(some, now);
+      count -= now;
+      continue;
+    }
+    count -= groups * kRansLanes;
+    for (; groups > 0; --groups) {
+      stores.put(decode_64<true, true>(tables, first, stream, 0, reading));
+      stores.put(decode_64<true, true>(tables, second, stream, 0, reading));
     }
   }
   reading.stream = stream;

@@ -191,6 +191,15 @@ void RansReader::next(uint8_t* symbols, size_t count) {
   }
 }
 
+Result<void> RansReader::next_rows(const SymbolRows& rows) {
+  if (!has_segment()) return fail(Error::kRecordMalformed);
+  if (segment_left_ == 0) begin_segment(segment_ + 1);
+  if (segment_left_ != rows.width * rows.count) return fail(Error::kRecordMalformed);
+  rans_decode_rows_simd(*lookup_, reading_, rows);
+  segment_left_ = 0;
+  return {};
+}
+
 bool RansReader::read_rows(const FrameShape& shape, const uint8_t* scales, uint8_t* values, ScaleCache& cache,
                            bool stream) {
   if (segment_count_ != 1) return false;
@@ -209,8 +218,7 @@ Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<st
 }
 
 Result<void> RansReader::finish() const {
-  const bool all_read = segment_ + 1 == segment_count_ && segment_left_ == 0;
-  SS_CHECK(all_read, "every symbol was asked for");
+  SS_CHECK(!has_segment(), "every symbol was asked for");
   const bool at_start = std::all_of(reading_.lanes.begin(), reading_.lanes.end(),
                                     [](uint16_t lane) { return lane == kRansStateMin; });
   const bool complete = !reading_.overrun && reading_.stream == reading_.stream_end &&

@@ -68,6 +68,11 @@ class RansReader {
   /// open(), next() and finish() in one.
   Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols,
                         const RansTableSet* shared = nullptr);
+  /// The next segment, whole, as rows. Errors: kRecordMalformed when it has not width x count symbols.
+  /// REQUIRES that a segment was finished or none begun.
+  Result<void> next_rows(const SymbolRows& rows);
+  /// True while a segment is left.
+  bool has_segment() const { return segment_left_ > 0 || segment_ + 1 < segment_count_; }
   /// Errors: kRecordMalformed when the frame ended too early or too late, or in other states than it began
   /// with.
   Result<void> finish() const;

@@ -26,6 +26,18 @@ struct RansReading {
 void rans_decode_oracle(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count);
 void rans_decode_simd(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count);
 
+/// Rows of symbols in a wider matrix: symbol i of a table goes to row i / width, column i % width.
+struct SymbolRows {
+  uint8_t* first;    ///< the first row's first symbol
+  size_t row_bytes;  ///< from row to row
+  size_t width;
+  size_t count;
+};
+
+/// The same for width x count symbols that go to rows; nothing else is written.
+void rans_decode_rows_oracle(const RansLookup& table, RansReading& reading, const SymbolRows& rows);
+void rans_decode_rows_simd(const RansLookup& table, RansReading& reading, const SymbolRows& rows);
+
 /// An encoder between two calls: it works backwards, from the last symbol and the last byte to the first.
 struct RansWriting {
   alignas(64) std::array<uint16_t, kRansLanes> lanes;

@@ -1,4 +1,6 @@
 // The scalar oracle of the rANS kernels: the definition, one symbol at a time.
+#include <algorithm>
+
 #include "codec/rans/rans_kernel.h"
 
 namespace shadowserve {
@@ -58,6 +60,19 @@ size_t rans_literals_oracle(const RansTable& table, const uint8_t* symbols, size
     ++found;
   }
   return found;
+}
+
+void rans_decode_rows_oracle(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  uint8_t piece[kRansLanes];
+  const size_t count = rows.width * rows.count;
+  for (size_t at = 0; at < count; at += kRansLanes) {
+    const size_t now = std::min<size_t>(kRansLanes, count - at);
+    rans_decode_oracle(table, reading, piece, now);
+    for (size_t i = 0; i < now; ++i) {
+      const size_t symbol = at + i;
+      rows.first[symbol / rows.width * rows.row_bytes + symbol % rows.width] = piece[i];
+    }
+  }
 }
 
 }  // namespace shadowserve

@@ -1,6 +1,9 @@
 // The rANS kernels for every SIMD target, chosen at run time.
 #include "codec/rans/rans_kernel.h"
 
+#include <algorithm>
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/rans/rans_simd.cc"
 #include "hwy/foreach_target.h"  // before highway.h: includes this file once a target
@@ -15,6 +18,30 @@ HWY_BEFORE_NAMESPACE();
 namespace shadowserve {
 namespace HWY_NAMESPACE {
 
+void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count);
+
+/// Decodes into the nearest cache and copies from there.
+HWY_INLINE void rows_by_pieces(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  constexpr size_t kPiece = 16 * kRansLanes;
+  uint8_t piece[kPiece];
+  uint8_t* row = rows.first;
+  size_t column = 0;
+  for (size_t left = rows.width * rows.count; left > 0;) {
+    const size_t now = std::min(kPiece, left);
+    decode(table, reading, piece, now);
+    left -= now;
+    for (size_t at = 0; at < now;) {
+      const size_t run = std::min(rows.width - column, now - at);
+      std::memcpy(row + column, piece + at, run);
+      at += run;
+      column += run;
+      if (column < rows.width) continue;
+      column = 0;
+      row += rows.row_bytes;
+    }
+  }
+}
+
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
   if (table.escape_slot < kRansSlots) {
@@ -22,6 +49,12 @@ void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, siz
   } else {
     decode_all<false>(table, reading, symbols, count);
   }
+}
+void decode_rows(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  if (rows.width % 64 == 0) return decode_rows_of<64>(table, reading, rows);
+  if (rows.width % 32 == 0) return decode_rows_of<32>(table, reading, rows);
+  if (rows.width % 16 == 0) return decode_rows_of<16>(table, reading, rows);
+  rows_by_pieces(table, reading, rows);
 }
 bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
   return encode_all(table, writing, symbols, count);
@@ -41,6 +74,9 @@ void decode(const RansLookup& table, RansReading& reading, uint8_t* symbols, siz
     decode_all<false>(table, reading, symbols, count);
   }
 #endif
+}
+void decode_rows(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  rows_by_pieces(table, reading, rows);
 }
 bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols, size_t count) {
 #if HWY_TARGET == HWY_SCALAR
@@ -62,11 +98,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace shadowserve {
 HWY_EXPORT(decode);
+HWY_EXPORT(decode_rows);
 HWY_EXPORT(encode);
 HWY_EXPORT(literals_of);
 
 void rans_decode_simd(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
   HWY_DYNAMIC_DISPATCH(decode)(table, reading, symbols, count);
+}
+void rans_decode_rows_simd(const RansLookup& table, RansReading& reading, const SymbolRows& rows) {
+  HWY_DYNAMIC_DISPATCH(decode_rows)(table, reading, rows);
 }
 bool rans_encode_simd(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* symbols,
                       size_t count) {

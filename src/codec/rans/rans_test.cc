@@ -212,6 +212,49 @@ TEST(Rans, SharedTablesDoNotTravel) {
   EXPECT_FALSE(reader.open(other, symbols.size()));
 }
 
+TEST(Rans, SegmentsGoToRowsOnEveryTarget) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    SCOPED_TRACE(hwy::TargetName(target));
+    for (const size_t width : {1u, 7u, 16u, 32u, 48u, 64u, 100u, 192u}) {
+      constexpr size_t kRows = 37, kRowBytes = 200;
+      const auto symbols = drawn(width * kRows, 100, 2, 4, 0.01);
+      const auto coded = coded_of(symbols);
+      std::vector<uint8_t> rows(kRows * kRowBytes, 0xa5), expected = rows;
+      for (size_t i = 0; i < symbols.size(); ++i) expected[i / width * kRowBytes + i % width] = symbols[i];
+      RansReader reader;
+      ASSERT_TRUE(reader.open(std::as_bytes(std::span(coded)), symbols.size()));
+      ASSERT_TRUE(reader.next_rows({rows.data(), kRowBytes, width, kRows})) << width;
+      EXPECT_FALSE(reader.has_segment());
+      EXPECT_TRUE(reader.finish());
+      EXPECT_EQ(rows, expected) << width;
+      // Rows of another size are not what the frame has.
+      ASSERT_TRUE(reader.open(std::as_bytes(std::span(coded)), symbols.size()));
+      EXPECT_FALSE(reader.next_rows({rows.data(), kRowBytes, width, kRows - 1}));
+    }
+    // Streams that end too early or are nonsense, like the oracle.
+    std::mt19937 random(9);
+    for (int round = 0; round < 50; ++round) {
+      const RansLookup table(fit_rans_table(counts_of(drawn(500, 3, 4, 5, 0.05))));
+      std::vector<uint8_t> stream(random() % 600);
+      for (uint8_t& byte : stream) byte = static_cast<uint8_t>(random());
+      RansReading reading{};
+      for (uint16_t& lane : reading.lanes) lane = static_cast<uint16_t>(random());
+      reading.literals = stream.data();
+      reading.literals_end = reading.stream = stream.data() + stream.size() / 8;
+      reading.stream_end = stream.data() + stream.size();
+      RansReading same = reading;
+      std::vector<uint8_t> rows(32 * 80), expected(32 * 80);
+      rans_decode_rows_oracle(table, reading, {expected.data(), 80, 48, 32});
+      rans_decode_rows_simd(table, same, {rows.data(), 80, 48, 32});
+      ASSERT_EQ(rows, expected);
+      ASSERT_EQ(reading.lanes, same.lanes);
+      ASSERT_EQ(reading.overrun, same.overrun);
+    }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
 TEST(Rans, DamageIsNoticedOrChangesNothing) {
   const auto symbols = drawn(3000, 120, 3, 11, 0.02);
   const auto coded = coded_of(symbols);
