@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from shadowserve.calibration.channel_classes import CLASSES, GROUP, channel_histograms, classes_of
+from shadowserve.calibration.channel_classes import (
+    CLASSES,
+    CLASSES_MAX,
+    GROUP,
+    WIDE_GROUP,
+    channel_histograms,
+    classes_of,
+)
 from shadowserve.calibration.frequency_tables import FrequencyTable, entropy, fit_table, shared_tables
 
 pytestmark = pytest.mark.quick
@@ -69,3 +76,17 @@ def test_classes_gather_channels_of_like_entropy():
     # A control: classes that ignore the widths gain nothing.
     mixed = sum(entropy(histograms[n::CLASSES].sum(0)) * 300 * 256 / CLASSES for n in range(CLASSES))
     assert divided < 0.9 * mixed
+
+
+def test_wide_planes_have_classes_for_every_256_channels():
+    random = np.random.default_rng(4)
+    widths = random.permutation(np.geomspace(0.2, 20, 1024))
+    symbols = np.clip(np.round(random.normal(0, widths, (200, 1024))) + 128, 1, 255).astype(np.uint8)
+    classes = classes_of(channel_histograms(symbols))
+    counts = np.bincount(classes)
+    assert len(counts) == CLASSES_MAX and (counts % WIDE_GROUP == 0).all() and (counts > 0).all()
+    for block in range(4):
+        channels = slice(256 * block, 256 * block + 256)
+        assert set(classes[channels]) == set(range(4 * block, 4 * block + 4))
+        means = [widths[channels][classes[channels] == number].mean() for number in sorted(set(classes[channels]))]
+        assert means == sorted(means)

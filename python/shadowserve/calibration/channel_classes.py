@@ -6,8 +6,12 @@ from shadowserve.calibration.frequency_tables import SYMBOLS
 
 CLASSES_MAX = 16  # what a file has room for
 CLASSES = 8  # what is made: 16 save 0.5 % of the symbols' bits and cost as much in heads of segments
-# A class has whole groups of so many channels, which fill vector registers; 0.4 % of the bits against single channels.
-GROUP = 16
+# A class has whole groups of so many channels, which fill vector registers: 0.4 % of the bits against single channels for
+# 16 of 128. Wide planes can afford 32.
+GROUP, WIDE_GROUP = 16, 32
+# Wide planes have classes of their own for every block of so many channels: a decoder then finds a channel's symbol among
+# 256 neighbours.
+BLOCK_CHANNELS = 256
 
 
 def channel_histograms(symbols: np.ndarray) -> np.ndarray:
@@ -18,10 +22,24 @@ def channel_histograms(symbols: np.ndarray) -> np.ndarray:
 
 
 def classes_of(histograms: np.ndarray, classes_max: int = CLASSES) -> np.ndarray:
-    """counts [C, 256] -> the class of each channel, uint8 [C]: 0 has the lowest entropy. All of 0 .. max are used."""
+    """counts [C, 256] -> the class of each channel, uint8 [C]. All of 0 .. max are used; within each block of channels the
+    first class has the lowest entropy."""
+    blocks = block_count(len(histograms))
+    classes, made = np.empty(len(histograms), dtype=np.uint8), 0
+    for block in np.array_split(np.arange(len(histograms)), blocks):
+        classes[block] = made + _block_classes(histograms[block], min(classes_max, CLASSES_MAX // blocks), blocks > 1)
+        made = int(classes[block].max()) + 1
+    return classes
+
+
+def block_count(channels: int) -> int:
+    return min(max(channels // BLOCK_CHANNELS, 1), CLASSES_MAX // 4)
+
+
+def _block_classes(histograms: np.ndarray, classes_max: int, wide: bool) -> np.ndarray:
     channels = len(histograms)
     order = np.argsort(_total_bits(histograms.astype(np.float64)), kind="stable")
-    group = GROUP if channels >= CLASSES * GROUP else 1
+    group = WIDE_GROUP if wide else GROUP if channels >= CLASSES * GROUP else 1
     begins = np.arange(0, channels, group)
     grouped = np.add.reduceat(histograms[order], begins, axis=0)
     cuts = _best_cuts(_range_costs(grouped), min(classes_max, len(begins)))
