@@ -32,14 +32,16 @@ model and the tenant's salt can.)";
 
 constexpr uint64_t kDeadlineNs = 5'000'000'000;
 
-std::string_view quantizer_words(uint8_t id) {
-  switch (static_cast<QuantizerId>(id)) {
+std::string_view quantizer_words(QuantizerId id) {
+  switch (id) {
     case QuantizerId::kRaw:
       return "elements as they are";
     case QuantizerId::kTokenSym:
       return "per token, symmetric";
     case QuantizerId::kChannelAsym:
       return "per channel, asymmetric";
+    case QuantizerId::kCalibrated:
+      return "per channel, calibrated";
   }
   return "unknown quantizer";
 }
@@ -84,10 +86,11 @@ void show_frames(const RecordView& view) {
   for (uint32_t i = 0; i < view.frame_count(); ++i) {
     const FrameEntry& entry = view.frame(i).entry;
     std::string how =
-        fmt::format("{}: {}", entry.plane % 2 == 0 ? "K" : "V", quantizer_words(entry.quantizer));
+        fmt::format("{}: {}", entry.plane % 2 == 0 ? "K" : "V", quantizer_words(quantizer_of(entry)));
     if (entry.levels > 0) how += fmt::format(", {} levels", entry.levels);
     if (entry.group_tokens > 0) how += fmt::format(", groups of {} tokens", entry.group_tokens);
     if (entry.group_heads > 0) how += fmt::format(", groups of {} heads", entry.group_heads);
+    if (keeps_rows(entry)) how += ", kept rows";
     how += fmt::format("; {}; {}", packing_words(entry.packing), coder_words(entry.coder));
     FrameKind& kind = kinds[how];
     ++kind.frames;

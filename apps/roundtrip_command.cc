@@ -12,6 +12,7 @@
 #include "codec/element.h"
 #include "command.h"
 #include "kv_dump.h"
+#include "profile_choice.h"
 #include "store/store_url.h"
 
 namespace shadowserve {
@@ -25,6 +26,8 @@ constexpr const char* kFooter = R"(
 Examples:
   shadowserve codec roundtrip kv.bin back.bin --shape 18x2x2048x256 --dtype fp16 --profile kv4
   shadowserve codec roundtrip kv.bin back.bin --shape 32x2x2048x8x128 --dtype bf16 --records records/
+  shadowserve codec roundtrip kv.bin back.bin --shape 18x2x2048x1x256 --dtype bf16 --profile balanced \
+              --calibration model.cal
 
 IN holds 16-bit elements [layer][K|V][token][head * dim]. OUT gets what a fetch would deliver in their place: every
 part of every chunk is quantized, compressed, sealed, opened, decompressed and dequantized. The last chunk is filled
@@ -32,20 +35,9 @@ up with its last token and cut again. Four numbers in --shape take all channels 
 have scales of their own.)";
 
 struct RoundtripOptions {
-  std::string in, out, shape, dtype = "fp16", profile = "kv4", records;
+  std::string in, out, shape, dtype = "fp16", profile = "kv4", calibration, records;
   uint32_t chunk_tokens = kChunkTokensDefault;
 };
-
-Profile profile_of(const std::string& name) {
-  const auto profile = profile_from_name(name);
-  if (!profile) {
-    throw StartError(
-        fmt::format("--profile {} is no profile: choose {}, each with +none, +deflate or +zstd if you "
-                    "like",
-                    name, fmt::join(profile_names(), ", ")));
-  }
-  return *profile;
-}
 
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes) {
   std::ofstream out(path, std::ios::binary);
@@ -69,7 +61,8 @@ uint64_t send_chunk(const RoundtripOptions& options, const Profile& profile, con
   std::vector<std::byte> record(kRecordBytesMax);
   uint64_t record_bytes = 0;
   for (uint32_t part = 0; part < shape.geometry.parts(); ++part) {
-    const PartShape piece = part_shape(shape.geometry, part);
+    PartShape piece = part_shape(shape.geometry, part);
+    piece.first_position = chunk * shape.geometry.chunk_tokens;
     const auto part_values =
         values.subspan(piece.plane_first * shape.geometry.plane_bytes(), piece.value_bytes());
     const auto bytes = encode_part(profile, piece, key, seal_kind_of(seal), seal, part_values, record);
@@ -85,7 +78,7 @@ uint64_t send_chunk(const RoundtripOptions& options, const Profile& profile, con
           std::filesystem::path(options.records) / fmt::format("chunk-{:04}-part-{:02}.rec", chunk, part),
           sealed);
     }
-    const auto decoded = decode_part(sealed, piece, key, seal, part_values);
+    const auto decoded = decode_part(sealed, piece, key, seal, part_values, profile.model);
     if (!decoded) {
       throw StartError(
           fmt::format("a record made just now cannot be read ({}): this is a bug, please report it",
@@ -130,7 +123,8 @@ Deviation deviation_between(std::span<const std::byte> original, std::span<const
 
 int run_roundtrip(const RoundtripOptions& options) {
   const KvShape shape = parse_kv_shape(options.shape, options.dtype, options.chunk_tokens);
-  const Profile profile = profile_of(options.profile);
+  const ProfileChoice choice = choose_profile(options.profile, options.calibration, shape.geometry);
+  const Profile& profile = choice.profile;
   const std::vector<std::byte> original = read_kv_dump(options.in, shape);
   if (!options.records.empty()) std::filesystem::create_directories(options.records);
   std::vector<std::byte> chunks = cut_into_chunks(original, shape);
@@ -181,6 +175,8 @@ Command add_roundtrip_command(CLI::App& codec) {
       ->check(CLI::IsMember({"fp16", "bf16"}))
       ->capture_default_str();
   app->add_option("--profile", options->profile, "codec profile")->capture_default_str();
+  app->add_option("--calibration", options->calibration, "of the model, for near, balanced and far")
+      ->type_name("FILE");
   app->add_option("--chunk-tokens", options->chunk_tokens, "tokens of a chunk")
       ->check(CLI::Range(1u, kChunkTokensMax))
       ->capture_default_str();

@@ -64,9 +64,11 @@ def dequantize(calibration: Calibration, chunk: QuantizedChunk) -> torch.Tensor:
 
 
 def int8_rows(kv: torch.Tensor, kv_heads: int) -> torch.Tensor:
-    """Each token's head with 255 levels between minus and plus its largest magnitude; the scale is a bfloat16."""
+    """Each token's head with 255 levels between minus and plus its largest magnitude; the scale is the smallest bfloat16
+    that reaches it."""
     heads = kv.unflatten(-1, (kv_heads, -1))
-    scales = (heads.abs().amax(-1, keepdim=True) / 127).to(torch.bfloat16).float()
+    exact = heads.float().abs().amax(-1, keepdim=True) / 127
+    scales = ((exact.contiguous().view(torch.int32) + 0xFFFF) & -0x10000).view(torch.float32)
     scales = torch.where(scales > 0, scales, 1.0)
     return (torch.round(heads / scales).clamp(-127, 127) * scales).flatten(-2)
 

@@ -1,0 +1,24 @@
+// The profile that a command is asked for, with the calibration that it may need.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "codec/calibrated/calibrated_model.h"
+#include "codec/profile.h"
+
+namespace shadowserve {
+
+/// A profile, and what it knows of a model for as long as this lives.
+struct ProfileChoice {
+  Profile profile;
+  std::shared_ptr<const CalibratedModel> model;
+};
+
+/// `calibration` is a file's path, empty for none. Throws StartError with what to do: an unknown name, a
+/// calibrated profile without a calibration or the other way round, a file that is damaged or of another
+/// geometry.
+ProfileChoice choose_profile(const std::string& name, const std::string& calibration,
+                             const KvGeometry& geometry);
+
+}  // namespace shadowserve
