@@ -91,7 +91,7 @@ std::unique_ptr<SlotStage> StageCircle::make_stage() {
     case StageKind::kDecompress:
       return std::make_unique<DecompressStage>(pool, clock, *inflate_);
     case StageKind::kDequantize:
-      return std::make_unique<DequantizeStage>(pool, clock);
+      return std::make_unique<DequantizeStage>(pool, clock, workspace_);
     case StageKind::kDeliver:
       return std::make_unique<CopyStage>(pool, clock, copies_, CopyDirection::kDeliver);
     case StageKind::kUnpack:

@@ -53,15 +53,19 @@ typedef struct ss_options {
   int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
   int32_t device; /* 1 + the CUDA device that holds the pages; 0 = pages in host memory (ss_transfer only).
                      The staging memory is then taken there as well */
+  const char* calibration; /* path of the model's calibration file; required with the profiles near, balanced
+                              and far, default none. Read once, when an object is opened */
+  const char* weights_fingerprint; /* what ss_model_fingerprint() writes to `weights`: a calibration for other
+                                      weights is refused; default: not compared */
 } ss_options;
 
 /* ---- identity ---- */
 
 /* Fingerprint of the weights in a model directory (config.json and a sample of every safetensors tensor),
  * bound to `extra` (whatever else changes the KV: overrides, quantization, adapters). Reads files: call at
- * start. Writes 64 hex digits and NUL to out[65]. SS error kConfig when the directory holds no readable
- * weights. */
-ss_error ss_model_fingerprint(const char* directory, const char* extra, char out[65]);
+ * start. Writes 64 hex digits and NUL to out[65], and the same without `extra`, what a calibration names, to
+ * weights[65] (may be NULL). SS error kConfig when the directory holds no readable weights. */
+ss_error ss_model_fingerprint(const char* directory, const char* extra, char out[65], char weights[65]);
 
 /* ---- beside the scheduler ---- */
 

@@ -188,16 +188,20 @@ void gather_page(const std::string& layout, uint32_t tokens, uint32_t heads, uin
   check_page(ss_gather_page(page_layout(layout), tokens, heads, dim, from.data(), head_stride, to.data()));
 }
 
-std::string fingerprint(const std::string& directory, const std::string& extra) {
-  char out[65] = "";
+std::pair<std::string, std::string> fingerprints(const std::string& directory, const std::string& extra) {
+  char out[65] = "", weights[65] = "";
   ss_error error;
   {
     py::gil_scoped_release without_lock;
-    error = ss_model_fingerprint(directory.c_str(), extra.c_str(), out);
+    error = ss_model_fingerprint(directory.c_str(), extra.c_str(), out, weights);
   }
   if (error != 0)
     throw py::value_error("no readable weights (*.safetensors, *.bin, *.gguf, *.pt) in " + directory);
-  return out;
+  return {out, weights};
+}
+
+std::string fingerprint(const std::string& directory, const std::string& extra) {
+  return fingerprints(directory, extra).first;
 }
 
 py::list error_names() {
@@ -278,6 +282,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("gather_page", gather_page, py::arg("layout"), py::arg("page_tokens"), py::arg("kv_heads"),
              py::arg("head_dim"), py::arg("page"), py::arg("head_stride_bytes"), py::arg("values"));
   module.def("model_fingerprint", fingerprint, py::arg("directory"), py::arg("extra") = "");
+  module.def("model_fingerprints", fingerprints, py::arg("directory"), py::arg("extra"));
   module.def("error_names", error_names);
   module.def("version", ss_version);
 }

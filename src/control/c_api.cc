@@ -84,12 +84,13 @@ const char* ss_error_sentence(ss_error error) {
 }
 const char* ss_version(void) { return SHADOWSERVE_VERSION; }
 
-ss_error ss_model_fingerprint(const char* directory, const char* extra, char out[65]) {
+ss_error ss_model_fingerprint(const char* directory, const char* extra, char out[65], char weights[65]) {
   if (directory == nullptr || out == nullptr) return code(Error::kConfig);
-  const auto fingerprint = shadowserve::model_fingerprint(directory, extra == nullptr ? "" : extra);
-  if (!fingerprint) return code(fingerprint.error());
-  SS_CHECK(fingerprint->size() == 64, "a SHA-256 has 64 digits");
-  std::memcpy(out, fingerprint->c_str(), 65);
+  const auto both = shadowserve::model_fingerprints(directory, extra == nullptr ? "" : extra);
+  if (!both) return code(both.error());
+  SS_CHECK(both->model.size() == 64 && both->weights.size() == 64, "a SHA-256 has 64 digits");
+  std::memcpy(out, both->model.c_str(), 65);
+  if (weights != nullptr) std::memcpy(weights, both->weights.c_str(), 65);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "control/fake_plane.h"
+#include "control/test_calibration.h"
 #include "control/test_engine.h"
 #include "shadowserve/shadowserve.h"
 
@@ -56,6 +57,67 @@ TEST(CApi, RefusalsNameTheField) {
   good.layers = 0;
   EXPECT_EQ(ss_lookup_open(&good, tiny, sizeof tiny), nullptr);
   EXPECT_STREQ(tiny, "lay");
+}
+
+TEST(CApi, CalibratedProfilesNeedTheirCalibration) {
+  FakePlane plane("c-api-calibration");
+  const TestCalibrationFile good(golden_calibration()), damaged(golden_calibration().replace(700, 1, "?"));
+  ss_options options = one_part_options();
+  options.socket_path = plane.path().c_str();
+  for (const char* profile : {"near", "balanced", "far"}) {
+    options.profile = profile;
+    options.calibration = nullptr;
+    for (const bool transfer : {true, false}) {
+      EXPECT_EQ(
+          refusal(options, transfer),
+          "profile \"" + std::string(profile) +
+              "\" needs a calibration of this model: make one with `shadowserve calibrate MODEL` and set "
+              "calibration to its file");
+    }
+    options.calibration = good.path().c_str();
+    EXPECT_EQ(refusal(options), "");
+    EXPECT_EQ(refusal(options, false), "");
+  }
+  options.calibration = damaged.path().c_str();
+  EXPECT_EQ(refusal(options), "calibration " + damaged.path() + " is damaged: its SHA-256 does not fit");
+  EXPECT_EQ(refusal(options, false),
+            "calibration " + damaged.path() + " is damaged: its SHA-256 does not fit");
+  options.calibration = good.path().c_str();
+  options.weights_fingerprint = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+  EXPECT_EQ(refusal(options), "");
+  options.weights_fingerprint = "100102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+  EXPECT_NE(refusal(options).find("is for weights with fingerprint 0001"), std::string::npos);
+  options.weights_fingerprint = nullptr;
+  options.profile = "kv4";
+  EXPECT_NE(refusal(options).find("but profile \"kv4\" uses none"), std::string::npos);
+  options.profile = "balanced+rans";
+  EXPECT_NE(refusal(options).find("is unknown"), std::string::npos);
+  options.profile = "balance";
+  EXPECT_NE(refusal(options).find("did you mean \"balanced\""), std::string::npos);
+  options.profile = "balanced";
+  options.struct_size = offsetof(ss_options, calibration);
+  EXPECT_NE(refusal(options).find("needs a calibration"), std::string::npos) << "a caller of before";
+}
+
+TEST(CApi, RecordsOfDifferentCalibrationsHaveDifferentKeys) {
+  FakePlane plane("c-api-keys");
+  const TestCalibrationFile one(golden_calibration()), same(golden_calibration()), other(other_calibration());
+  const auto read = [&](const TestCalibrationFile& file, const char* profile, ClientRole role) {
+    ss_options options = one_part_options();
+    options.profile = profile;
+    options.calibration = file.path().c_str();
+    return checked(options, plane.path(), role);
+  };
+  const ClientOptions first = read(one, "balanced", ClientRole::kTransfer);
+  EXPECT_EQ(first.space.profile, "balanced:" + to_hex(first.calibration->hash));
+  EXPECT_STREQ(first.hello().profile, "balanced");
+  EXPECT_EQ(first.hello().calibration_bytes, golden_calibration().size());
+  const auto key = [](const ClientOptions& options) { return root_key(options.space); };
+  const ClientOptions lookup = read(same, "balanced", ClientRole::kLookup);
+  EXPECT_EQ(key(lookup), key(first)) << "the file's name does not count";
+  EXPECT_EQ(lookup.hello().calibration_bytes, 0u) << "who only looks up sends none";
+  EXPECT_NE(key(read(other, "balanced", ClientRole::kLookup)), key(first));
+  EXPECT_NE(key(read(one, "far", ClientRole::kLookup)), key(first));
 }
 
 TEST(CApi, NamesAndVersion) {

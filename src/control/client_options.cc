@@ -21,7 +21,13 @@ namespace {
 
 // The codec room knows what they mean; this list only lets a typing error fail here instead of at the plane.
 constexpr std::array<std::string_view, 4> kProfiles = {"raw", "int8", "kv4", "cachegen"};
+constexpr std::array<std::string_view, 3> kCalibratedProfiles = {"near", "balanced", "far"};
 constexpr std::array<std::string_view, 6> kCoders = {"", "rans", "deflate", "zstd", "packed", "none"};
+
+bool is_calibrated(std::string_view profile) {
+  return std::find(kCalibratedProfiles.begin(), kCalibratedProfiles.end(), profile) !=
+         kCalibratedProfiles.end();
+}
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -42,19 +48,18 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 std::string nearest_profile(std::string_view name) {
   std::string nearest;
   size_t least = SIZE_MAX;
+  const auto consider = [&](std::string candidate) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance >= least) return;
+    least = distance;
+    nearest = std::move(candidate);
+  };
   for (std::string_view profile : kProfiles) {
-    for (std::string_view coder : kCoders) {
-      const std::string candidate =
-          coder.empty() ? std::string(profile) : fmt::format("{}+{}", profile, coder);
-      const size_t distance = edit_distance(name, candidate);
-      if (distance == 0) return {};
-      if (distance < least) {
-        least = distance;
-        nearest = candidate;
-      }
-    }
+    for (std::string_view coder : kCoders)
+      consider(coder.empty() ? std::string(profile) : fmt::format("{}+{}", profile, coder));
   }
-  return nearest;
+  for (std::string_view profile : kCalibratedProfiles) consider(std::string(profile));
+  return least == 0 ? std::string() : nearest;
 }
 
 std::string text(const char* value) { return value == nullptr ? std::string() : std::string(value); }
@@ -96,11 +101,11 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   if (options.space.model_fingerprint.empty()) {
     return "model_fingerprint is missing: pass what ss_model_fingerprint() gives for the model's directory";
   }
-  if (const std::string nearest = nearest_profile(options.space.profile); !nearest.empty()) {
+  if (const std::string nearest = nearest_profile(options.profile); !nearest.empty()) {
     return fmt::format(
         "profile \"{}\" is unknown: did you mean \"{}\"? There are raw, int8, kv4 and cachegen, "
-        "each also with +rans, +deflate, +zstd, +packed or +none",
-        options.space.profile, nearest);
+        "each also with +rans, +deflate, +zstd, +packed or +none; and near, balanced and far",
+        options.profile, nearest);
   }
   if (options.space.shard >= options.space.shard_count) {
     return fmt::format("shard is {}: with shard_count {} it must be less than that", options.space.shard,
@@ -120,16 +125,49 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   return role == ClientRole::kTransfer ? staging_problem(options) : std::string();
 }
 
+/// What a calibrated profile needs besides its name; its records are another calibration's neither to read
+/// nor to find.
+Result<void> add_calibration(const ss_options& from, ClientOptions& options, std::string& message) {
+  const std::string path = text(from.calibration), weights = text(from.weights_fingerprint);
+  options.space.profile = options.profile;
+  if (!is_calibrated(options.profile)) {
+    if (path.empty()) return {};
+    message = fmt::format(
+        "calibration is {}, but profile \"{}\" uses none: choose near, balanced or far, or leave it out",
+        path, options.profile);
+    return fail(Error::kConfig);
+  }
+  if (path.empty()) {
+    message = fmt::format(
+        "profile \"{}\" needs a calibration of this model: make one with `shadowserve calibrate MODEL` and "
+        "set "
+        "calibration to its file",
+        options.profile);
+    return fail(Error::kConfig);
+  }
+  auto read = read_calibration_file(path, options.geometry(), message);
+  if (!read) return fail(read.error());
+  if (!weights.empty()) {
+    if (auto fits = check_weights(**read, path, weights, message); !fits) return fits;
+  }
+  options.calibration = std::move(*read);
+  options.space.profile += ":" + to_hex(options.calibration->hash);
+  return {};
+}
+
 }  // namespace
 
 LinkHello ClientOptions::hello() const {
   LinkHello hello;
   hello.geometry = space.geometry;
-  std::memcpy(hello.profile, space.profile.data(), std::min(space.profile.size(), sizeof hello.profile - 1));
+  std::memcpy(hello.profile, profile.data(), std::min(profile.size(), sizeof hello.profile - 1));
   hello.seal_kind = static_cast<uint8_t>(space.tenant_salt.empty() ? SealKind::kXxh3 : SealKind::kGmac);
   const ChunkKey seal = seal_key(space);
   std::memcpy(hello.seal_key, seal.data(), sizeof hello.seal_key);
   hello.staging_bytes = staging_bytes;
+  // Who only looks up codes nothing.
+  if (calibration != nullptr && staging_bytes > 0)
+    hello.calibration_bytes = static_cast<uint32_t>(calibration->bytes.size());
   hello.staging_kind = device < 0 ? StagingKind::kHost : StagingKind::kDevice;
   std::memcpy(hello.client_name, client_name.data(),
               std::min(client_name.size(), sizeof hello.client_name - 1));
@@ -152,8 +190,8 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   if (options.socket_path.empty()) options.socket_path = default_socket_path();
   options.client_name = text(from.client_name);
   options.space.model_fingerprint = text(from.model_fingerprint);
-  options.space.profile = text(from.profile);
-  if (options.space.profile.empty()) options.space.profile = "kv4";
+  options.profile = text(from.profile);
+  if (options.profile.empty()) options.profile = "kv4";
   options.space.tenant_salt = text(from.tenant_salt);
   options.space.shard = from.shard;
   options.space.shard_count = or_default(from.shard_count, 1u);
@@ -170,6 +208,7 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   options.device = role == ClientRole::kTransfer ? from.device - 1 : -1;
   message = problem_of(options, role);
   if (!message.empty()) return fail(Error::kConfig);
+  if (auto added = add_calibration(from, options, message); !added) return fail(added.error());
   return options;
 }
 

@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
+#include "control/calibration_file.h"
 #include "shadowserve/shadowserve.h"
 #include "wire/link_message.h"
 
@@ -15,7 +17,9 @@ namespace shadowserve {
 struct ClientOptions {
   std::string socket_path;
   std::string client_name;
+  std::string profile;  ///< by name, as the plane knows it; the key space's has its calibration's hash
   KeySpace space;
+  std::shared_ptr<const CalibrationFile> calibration;  ///< nullptr: the profile uses none
   uint64_t lookup_timeout_ns = 0;
   uint64_t fetch_timeout_ns = 0;
   uint64_t save_timeout_ns = 0;
@@ -30,7 +34,7 @@ struct ClientOptions {
 
 enum class ClientRole : uint8_t { kLookup, kTransfer };
 
-/// Fills in defaults. kConfig with a sentence in `message` that names the field.
+/// Fills in defaults; reads the calibration. kConfig with a sentence in `message` that names the field.
 Result<ClientOptions> read_options(const ss_options& options, ClientRole role, std::string& message);
 
 }  // namespace shadowserve

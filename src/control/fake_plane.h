@@ -23,6 +23,8 @@
 #include "contract/check.h"
 #include "memory/shared_region.h"
 #include "wire/link_message.h"
+#include "wire/sealed_bytes.h"
+#include "wire/unix_socket.h"
 
 namespace shadowserve {
 
@@ -45,6 +47,7 @@ class FakePlane {
     int fd = -1, plane_bell = -1, client_bell = -1;
     LinkHello hello;
     SharedRegion rings, staging;
+    std::vector<std::byte> calibration;
     RequestRing requests;
     ReplyRing replies;
     void answer(const LinkReply& reply) {
@@ -67,6 +70,8 @@ class FakePlane {
   uint8_t refuse = 0;                                           ///< Error of the welcome
   std::function<void(LinkReply&, const LinkRequest&)> distort;  ///< changes every reply
   std::map<std::pair<ChunkKey, uint32_t>, std::vector<std::byte>> store;
+  /// As saved. A fetch that says another index gets kRecordMalformed, as from a real plane.
+  std::map<std::pair<ChunkKey, uint32_t>, uint32_t> chunk_indices;
   std::vector<std::pair<ChunkKey, uint32_t>> saved_order;
   struct Held : LinkRequest {
     Session* session = nullptr;
@@ -144,21 +149,21 @@ class FakePlane {
       pending_ = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (pending_ < 0 || !greet) return false;
     auto session = std::make_unique<Session>();
-    iovec part{&session->hello, sizeof(LinkHello)};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    if (recvmsg(pending_, &message, 0) != sizeof(LinkHello)) return false;
+    const LinkHello& hello = session->hello;
+    ReceivedFds fds;
+    if (receive_with_fds(pending_, &session->hello, sizeof hello, fds) != sizeof hello) return false;
     session->fd = std::exchange(pending_, -1);
-    if (const cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-      auto staging = SharedRegion::map(fd, session->hello.staging_bytes);
+    const size_t staging_fds = hello.staging_bytes > 0 ? 1 : 0;
+    SS_CHECK(fds.count() == staging_fds + (hello.calibration_bytes > 0 ? 1 : 0), "as the hello says");
+    if (staging_fds > 0) {
+      auto staging = SharedRegion::map(fds.take(0), hello.staging_bytes);
       SS_CHECK(staging.has_value(), "the staging region is sealed and large enough");
       session->staging = std::move(*staging);
+    }
+    if (hello.calibration_bytes > 0) {
+      const auto sealed = SealedBytes::adopt(fds.take(staging_fds), hello.calibration_bytes);
+      SS_CHECK(sealed.has_value(), "the calibration is sealed and as long as was said");
+      session->calibration = *sealed->read();
     }
     welcome(*session);
     sessions.push_back(std::move(session));
@@ -201,7 +206,9 @@ class FakePlane {
     reply.op = request.op;
     const auto key = std::pair(request.key, request.part);
     const auto found = store.find(key);
+    if (request.op == LinkOp::kLookup) SS_CHECK(request.chunk_index() == 0, "lookups say nothing of it");
     if (request.op == LinkOp::kSave) {
+      chunk_indices[key] = request.chunk_index();
       const PartShape shape = part_shape(session.hello.geometry, request.part);
       const std::byte* values = session.staging.data() + request.staging_offset;
       store[key].assign(values, values + shape.value_bytes());
@@ -210,6 +217,8 @@ class FakePlane {
       reply.wire_bytes = reply.value_bytes / 4;
     } else if (found == store.end()) {
       reply.error = static_cast<uint8_t>(Error::kMiss);
+    } else if (request.op == LinkOp::kFetch && chunk_indices[key] != request.chunk_index()) {
+      reply.error = static_cast<uint8_t>(Error::kRecordMalformed);
     } else if (request.op == LinkOp::kFetch) {
       std::memcpy(session.staging.data() + request.staging_offset, found->second.data(),
                   found->second.size());

@@ -49,6 +49,17 @@ class Digest {
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
 };
 
+/// Two that differ in one field only.
+struct Digests {
+  Digest model, weights;
+  void add_number(uint64_t number) {
+    for (Digest* each : {&model, &weights}) each->add_number(number);
+  }
+  void add(std::string_view bytes) {
+    for (Digest* each : {&model, &weights}) each->add(bytes);
+  }
+};
+
 class WeightFile {
  public:
   explicit WeightFile(const fs::path& path) : stream_(path, std::ios::binary) {
@@ -74,7 +85,7 @@ class WeightFile {
   bool readable_ = false;
 };
 
-bool add_safetensors(Digest& digest, WeightFile& file) {
+bool add_safetensors(Digests& digest, WeightFile& file) {
   const std::string prefix = file.read(0, 8);
   uint64_t header_bytes = 0;
   for (size_t i = prefix.size(); i-- > 0;) header_bytes = header_bytes << 8 | static_cast<uint8_t>(prefix[i]);
@@ -103,7 +114,7 @@ bool add_safetensors(Digest& digest, WeightFile& file) {
   return file.readable();
 }
 
-bool add_samples(Digest& digest, WeightFile& file) {
+bool add_samples(Digests& digest, WeightFile& file) {
   digest.add_number(file.size());
   const uint64_t last = file.size() > kFileSample ? file.size() - kFileSample : 0;
   for (uint64_t sample = 0; sample < kFileSamples; ++sample) {
@@ -132,9 +143,16 @@ std::vector<fs::path> weight_files(const fs::path& path, std::initializer_list<s
 }  // namespace
 
 Result<std::string> model_fingerprint(const fs::path& path, std::string_view extra) {
-  Digest digest;
+  auto both = model_fingerprints(path, extra);
+  if (!both) return fail(both.error());
+  return std::move(both->model);
+}
+
+Result<ModelFingerprints> model_fingerprints(const fs::path& path, std::string_view extra) {
+  Digests digest;
   digest.add("shadowserve model fingerprint 1");
-  digest.add(extra);
+  digest.model.add(extra);
+  digest.weights.add({});
   WeightFile config(path / "config.json");
   digest.add(config.readable() ? config.read(0, config.size()) : std::string());
   std::vector<fs::path> files = weight_files(path, {".safetensors"});
@@ -147,7 +165,7 @@ Result<std::string> model_fingerprint(const fs::path& path, std::string_view ext
     if (safetensors ? !add_safetensors(digest, file) : !add_samples(digest, file))
       return fail(Error::kConfig);
   }
-  return digest.hex();
+  return ModelFingerprints{digest.model.hex(), digest.weights.hex()};
 }
 
 }  // namespace shadowserve

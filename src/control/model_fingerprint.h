@@ -16,4 +16,11 @@ namespace shadowserve {
 /// Reads files (a few ms a GB from disk); no special thread. kConfig when there are no readable weights.
 Result<std::string> model_fingerprint(const std::filesystem::path& path, std::string_view extra);
 
+/// Both in one pass over the files.
+struct ModelFingerprints {
+  std::string model;    ///< with `extra`
+  std::string weights;  ///< model_fingerprint(path, ""): what a calibration names
+};
+Result<ModelFingerprints> model_fingerprints(const std::filesystem::path& path, std::string_view extra);
+
 }  // namespace shadowserve

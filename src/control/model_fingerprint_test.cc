@@ -75,6 +75,18 @@ TEST_F(FingerprintTest, OtherFormatsBySamplesOfTheFile) {
   EXPECT_NE(print(), first);
 }
 
+TEST_F(FingerprintTest, TheWeightsAloneComeFromTheSamePass) {
+  write("config.json", "{}");
+  write("model.safetensors", tensors());
+  const auto both = model_fingerprints(folder, "bfloat16");
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->model, print("bfloat16"));
+  EXPECT_EQ(both->weights, print());
+  EXPECT_NE(both->model, both->weights) << "negative control";
+  write("model.safetensors", tensors(100));
+  EXPECT_NE(model_fingerprints(folder, "bfloat16")->weights, both->weights);
+}
+
 TEST_F(FingerprintTest, DamagedOrMissingWeightsAreRefused) {
   EXPECT_EQ(print(), "config");
   write("config.json", "{}");

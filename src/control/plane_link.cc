@@ -8,12 +8,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "contract/check.h"
 #include "control/link_log.h"
+#include "wire/unix_socket.h"
 
 namespace shadowserve {
 namespace {
@@ -31,12 +33,16 @@ void close_fd(int& fd) {
 
 }  // namespace
 
-PlaneLink::PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device)
+PlaneLink::PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device,
+                     std::shared_ptr<const CalibrationFile> calibration)
     : socket_path_(std::move(socket_path)),
       hello_(hello),
       device_(device),
+      calibration_(std::move(calibration)),
       clock_(clock),
-      down_since_ns_(clock.now_ns()) {}
+      down_since_ns_(clock.now_ns()) {
+  SS_CHECK(hello_.calibration_bytes == 0 || calibration_ != nullptr, "what the hello announces is there");
+}
 
 PlaneLink::~PlaneLink() { close_all(); }
 
@@ -106,22 +112,11 @@ bool PlaneLink::take_staging() {
 }
 
 bool PlaneLink::send_hello() {
-  iovec part{&hello_, sizeof hello_};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (staging_) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int fd = staging_.fd();
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  return sendmsg(socket_, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == static_cast<ssize_t>(sizeof hello_);
+  std::array<int, 2> fds;
+  size_t count = 0;
+  if (staging_) fds[count++] = staging_.fd();
+  if (hello_.calibration_bytes > 0) fds[count++] = calibration_->bytes.fd();
+  return send_with_fds(socket_, &hello_, sizeof hello_, std::span(fds).first(count));
 }
 
 PlaneLink::Change PlaneLink::read_welcome() {

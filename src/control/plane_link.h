@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
+#include "control/calibration_file.h"
 #include "memory/shared_region.h"
 #include "wire/link_message.h"
 #include "world/clock.h"
@@ -24,8 +26,10 @@ class PlaneLink {
   static constexpr uint64_t kWelcomeTimeoutNs = 2'000 * kNsPerMs;
 
   /// `hello.staging_bytes` says how much staging memory each connection gets, and its staging_kind where:
-  /// kDevice on GPU `device`. `clock` must outlive the link.
-  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device = -1);
+  /// kDevice on GPU `device`. `calibration` goes along where the hello says its size. `clock` must outlive
+  /// the link.
+  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device = -1,
+            std::shared_ptr<const CalibrationFile> calibration = nullptr);
   ~PlaneLink();
   PlaneLink(const PlaneLink&) = delete;
   PlaneLink& operator=(const PlaneLink&) = delete;
@@ -79,6 +83,7 @@ class PlaneLink {
   const std::string socket_path_;
   LinkHello hello_;
   const int device_;
+  const std::shared_ptr<const CalibrationFile> calibration_;
   const Clock& clock_;
   State state_ = State::kDown;
   uint64_t retry_at_ns_ = 0;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "control/fake_plane.h"
+#include "control/test_calibration.h"
 #include "control/test_engine.h"
 
 namespace shadowserve {
@@ -126,6 +127,26 @@ TEST_F(PlaneLinkTest, LookupsNeedNoStaging) {
   open(0);
   EXPECT_EQ(pump(), PlaneLink::Change::kCameUp);
   EXPECT_EQ(link->staging().data(), nullptr);
+}
+
+TEST_F(PlaneLinkTest, TheCalibrationGoesAlongEveryTime) {
+  const TestCalibrationFile file(golden_calibration());
+  for (const ClientRole role : {ClientRole::kTransfer, ClientRole::kLookup}) {
+    ss_options given = one_part_options();
+    given.profile = "near";
+    given.calibration = file.path().c_str();
+    const ClientOptions options = checked(given, plane.path(), role);
+    link = std::make_unique<PlaneLink>(plane.path(), options.hello(), clock, -1, options.calibration);
+    for (int connection = 0; connection < 2; ++connection) {
+      ASSERT_EQ(pump(), PlaneLink::Change::kCameUp);
+      const std::vector<std::byte>& came = plane.sessions.back()->calibration;
+      const auto sent = options.calibration->bytes.read().value();
+      EXPECT_EQ(came, role == ClientRole::kTransfer ? sent : std::vector<std::byte>());
+      EXPECT_EQ(plane.sessions.back()->staging.data() != nullptr, role == ClientRole::kTransfer);
+      link->drop("test");
+      clock.advance_ns(PlaneLink::kBackoffMaxNs);
+    }
+  }
 }
 
 }  // namespace

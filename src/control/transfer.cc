@@ -57,6 +57,7 @@ Result<void> Transfer::fence(void* cuda_stream) {
 bool Transfer::sane(ss_event_kind kind, const Ask& ask) const {
   if (pages_ == nullptr || ask.chunks == 0 || ask.keys == nullptr) return false;
   if (options_.device >= 0 && fence_ == nullptr) return false;
+  if (uint64_t{ask.first_chunk} + ask.chunks > kLinkChunksMax) return false;
   const uint64_t each = pages_->pages_per_chunk();
   const uint64_t first = ask.first_chunk * each, end = (uint64_t{ask.first_chunk} + ask.chunks) * each;
   if (ask.page_ids.size() < end) return false;

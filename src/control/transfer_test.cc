@@ -56,6 +56,37 @@ TEST_F(TransferTest, OnlyTokensFromTheFirstOneOnAreTouched) {
   expect_clean();
 }
 
+TEST_F(TransferTest, RequestsSayWhereInTheSequenceTheirChunkIs) {
+  open(many_part_options());
+  const auto keys = test_keys(6);
+  pages->fill_random(3);
+  ASSERT_TRUE(transfer->save({1, raw(keys), 0, 6, 0, table(0, 6)}));
+  pump();
+  EXPECT_EQ(only_event().error, 0);
+  for (const auto& [key, index] : plane.chunk_indices)
+    EXPECT_EQ(index, static_cast<uint32_t>(key.first[0])) << "part " << key.second;
+  EXPECT_EQ(plane.chunk_indices.size(), 6u * 8);
+  // Just the last chunks, and keys of just these: the plane compares.
+  ASSERT_TRUE(transfer->fetch({2, raw(keys) + 4 * SS_KEY_BYTES, 4, 2, 0, table(20, 6)}));
+  pump();
+  EXPECT_EQ(only_event().chunks_placed, 2u);
+  ASSERT_TRUE(transfer->fetch({3, raw(keys) + 4 * SS_KEY_BYTES, 3, 2, 0, table(20, 6)}));
+  pump();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kRecordMalformed)) << "negative control";
+  expect_clean();
+}
+
+TEST_F(TransferTest, AChunkBeyondWhatARequestCanSayIsRefused) {
+  open();
+  const auto keys = test_keys(2);
+  std::vector<int32_t> ids((size_t{kLinkChunksMax} + 1) * per_chunk);
+  EXPECT_FALSE(transfer->fetch({1, raw(keys), kLinkChunksMax - 1, 2, 0, ids}));
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kConfig));
+  EXPECT_TRUE(transfer->fetch({2, raw(keys), kLinkChunksMax - 1, 1, 0, ids})) << "negative control";
+  pump();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kMiss));
+}
+
 TEST_F(TransferTest, PartZeroIsSavedLast) {
   open(many_part_options());
   ASSERT_EQ(options.geometry().parts(), 8u);

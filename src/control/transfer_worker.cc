@@ -24,7 +24,7 @@ TransferWorker::TransferWorker(const ClientOptions& options, const Clock& clock,
     : options_(options),
       clock_(clock),
       counters_(counters),
-      link_(options.socket_path, options.hello(), clock, options.device),
+      link_(options.socket_path, options.hello(), clock, options.device, options.calibration),
       staging_(options.geometry(), options.staging_bytes),
       moves_(staging_.size()),
       commands_(kJobsMax),
@@ -169,6 +169,7 @@ bool TransferWorker::send(TransferJob& job, uint32_t region) {
   LinkRequest request;
   request.ticket = staging_.send(region, job.order.deadline_ns);
   request.op = sent.op;
+  request.set_chunk_index(job.order.first_chunk + sent.task.chunk);
   request.part = sent.task.part;
   request.key = job.order.keys[sent.task.chunk];
   request.staging_offset = staging_.offset(region);

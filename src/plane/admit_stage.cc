@@ -9,6 +9,12 @@ namespace {
 constexpr uint32_t kRequestsPerTurn = 64;
 // A peer's deadline is a wish: nothing stays in the plane longer than this.
 constexpr uint64_t kDeadlineMaxNs = 60'000 * kNsPerMs;
+constexpr uint64_t kPositionsMax = uint64_t{1}
+                                   << 31;  // no sequence is longer; its angles are computed from them
+
+uint64_t first_position(const LinkRequest& request, const KvGeometry& geometry) {
+  return uint64_t{request.chunk_index()} * geometry.chunk_tokens;
+}
 
 }  // namespace
 
@@ -53,7 +59,7 @@ uint32_t AdmitStage::drain_ring(Session& session, uint64_t now_ns) {
     }
     const bool known = request.op == LinkOp::kFetch || request.op == LinkOp::kSave;
     const KvGeometry& geometry = session.geometry();
-    if (!known || request.part >= geometry.parts() ||
+    if (!known || request.part >= geometry.parts() || first_position(request, geometry) >= kPositionsMax ||
         !session.fits(request.staging_offset, part_shape(geometry, request.part).value_bytes())) {
       refuse(session, request, Error::kConfig);
       continue;
@@ -82,6 +88,7 @@ uint32_t AdmitStage::fill_slots(Session& session, RequestQueue& waiting, bool sa
   slot->session = &session;
   slot->request = next.request;
   slot->shape = part_shape(session.geometry(), next.request.part);
+  slot->shape.first_position = static_cast<uint32_t>(first_position(next.request, session.geometry()));
   slot->arrived_ns = next.arrived_ns;
   slot->admitted_ns = slot->queued_ns = now_ns;
   waiting.pop();

@@ -28,7 +28,7 @@ class Lane {
         to_compress_(pool.size(), loop.doorbell()),
         inflate_(workspace_),
         decompress_(pool, clock, inflate_),
-        dequantize_(pool, clock),
+        dequantize_(pool, clock, workspace_),
         deliver_(pool, clock, deliver_engines, CopyDirection::kDeliver),
         unpack_(pool, clock, inflate_, workspace_, speed_),
         separate_stages_(separate_stages),

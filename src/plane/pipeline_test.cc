@@ -8,6 +8,9 @@
 #include <cstring>
 #include <random>
 
+#include "codec/calibrated/sample_calibration.h"
+#include "codec/element.h"
+
 namespace shadowserve {
 namespace {
 
@@ -30,7 +33,7 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     attach(sessions_[0], "raw");
   }
 
-  void attach(Session& session, const char* profile) {
+  void attach(Session& session, const char* profile, std::shared_ptr<const CalibratedModel> model = nullptr) {
     LinkHello hello;
     hello.geometry = space_.geometry;
     std::snprintf(hello.profile, sizeof(hello.profile), "%s", profile);
@@ -39,13 +42,14 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     staging_ = SharedRegion::create("staging", 1 << 20).value();
     hello.staging_bytes = staging_.size();
     std::string message;
-    ASSERT_TRUE(session.open(hello, dup(staging_.fd()), 64, message)) << message;
+    ASSERT_TRUE(session.open(hello, dup(staging_.fd()), 64, message, std::move(model))) << message;
     requests_ = RequestRing::attach(session.rings().data(), 64);
     replies_ = ReplyRing::attach(session.rings().data() + session.replies_offset(), 64);
   }
 
-  void ask(LinkOp op, uint64_t ticket, uint64_t staging_offset = 0, uint32_t part = 0) {
+  void ask(LinkOp op, uint64_t ticket, uint64_t staging_offset = 0, uint32_t part = 0, uint32_t chunk = 0) {
     LinkRequest request;
+    request.set_chunk_index(chunk);
     request.ticket = ticket;
     request.op = op;
     request.part = part;
@@ -66,8 +70,8 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     ADD_FAILURE() << "no answer";
     return reply;
   }
-  Error run(LinkOp op, uint64_t ticket = 7, uint64_t offset = 0) {
-    ask(op, ticket, offset);
+  Error run(LinkOp op, uint64_t ticket = 7, uint64_t offset = 0, uint32_t chunk = 0) {
+    ask(op, ticket, offset, 0, chunk);
     const LinkReply reply = answer();
     EXPECT_EQ(reply.ticket, ticket);
     EXPECT_EQ(reply.op, op);
@@ -235,6 +239,61 @@ TEST_P(PipelineTest, Kv4ComesBackSmallerAndClose) {
     error += (got - exact[i]) * (got - exact[i]);
   }
   EXPECT_LT(error / static_cast<double>(exact.size()), 0.02) << "mean squared error of unit-variance values";
+}
+
+TEST_P(PipelineTest, CalibratedChunksAreDecodedAtTheirPlaceInTheSequence) {
+  const KvGeometry& geometry = space_.geometry;
+  const auto calibration =
+      sample_calibration(geometry, sample_rotation(geometry.head_dim, RotationPairing::kHalves), 1);
+  std::string message;
+  Profile profile = *profile_from_name("balanced");
+  const auto model = CalibratedModel::make(calibration, profile.name(), geometry, message).value();
+  attach(sessions_[1], "balanced", model);
+  profile.model = model.get();
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 1);
+  for (size_t i = 0; i < values().size(); i += 2) {
+    const uint16_t bits = element::to_bf16(normal(random));
+    std::memcpy(values().data() + i, &bits, 2);
+  }
+  PartShape shape = part_shape(geometry, 0);
+  constexpr uint32_t kChunk = 70'000;
+  shape.first_position = kChunk * geometry.chunk_tokens;
+  std::vector<std::byte> record(kRecordBytesMax), expected(shape.value_bytes()), first(shape.value_bytes());
+  const auto trip = [&](const PartShape& at, std::span<std::byte> out) {
+    const size_t size =
+        encode_part(profile, at, key_, SealKind::kXxh3, seal_key(space_), values(), record).value();
+    ASSERT_TRUE(decode_part(std::span(record).first(size), at, key_, seal_key(space_), out, model.get()));
+  };
+  trip(shape, expected);
+  trip(part_shape(geometry, 0), first);
+  EXPECT_NE(expected, first) << "negative control: it matters where a chunk is";
+
+  constexpr uint64_t kElsewhere = 512 << 10;
+  ASSERT_EQ(run(LinkOp::kSave, 1, 0, kChunk), Error::kNone);
+  ASSERT_EQ(run(LinkOp::kFetch, 2, kElsewhere, kChunk), Error::kNone);
+  EXPECT_EQ(std::memcmp(values(kElsewhere).data(), expected.data(), expected.size()), 0);
+  EXPECT_EQ(run(LinkOp::kFetch, 3, kElsewhere, kChunk + 1), Error::kRecordMalformed);
+}
+
+TEST_P(PipelineTest, NoSequenceIsLongerThanPositionsGo) {
+  space_.geometry = {1, 1, 16, 256, ElementType::kBf16};
+  attach(sessions_[1], "raw");
+  EXPECT_EQ(run(LinkOp::kFetch, 1, 0, (1u << 23) - 1), Error::kMiss);
+  EXPECT_EQ(run(LinkOp::kFetch, 1, 0, 1u << 23), Error::kConfig);
+  EXPECT_EQ(run(LinkOp::kSave, 1, 0, kLinkChunksMax - 1), Error::kConfig);
+}
+
+TEST_P(PipelineTest, OnlyWhoCodesNeedsACalibration) {
+  LinkHello hello;
+  hello.geometry = space_.geometry;
+  std::strcpy(hello.profile, "far");
+  std::string message;
+  EXPECT_TRUE(sessions_[1].open(hello, -1, 64, message)) << message;
+  hello.staging_bytes = staging_.size();
+  EXPECT_FALSE(sessions_[2].open(hello, dup(staging_.fd()), 64, message));
+  EXPECT_EQ(message, "profile 'far' needs a calibration of the engine's model, and none came");
+  EXPECT_EQ(sessions_[2].state(), Session::kFree);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, PipelineTest, ::testing::Bool(),

@@ -8,12 +8,16 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "codec/calibrated/golden_calibration.h"
 #include "memory/frozen_heap.h"
 #include "memory/shared_region.h"
+#include "plane/calibrated_models.h"
 #include "wire/link_message.h"
+#include "wire/sealed_bytes.h"
 #include "wire/unix_socket.h"
 #include "world/clock.h"
 
@@ -73,13 +77,16 @@ struct TestClient {
     return hello;
   }
   bool attach(const std::string& path, LinkHello hello, int staging_fd) {
+    const int fds[1] = {staging_fd};
+    return attach(path, hello, std::span(fds, staging_fd >= 0 ? 1 : 0));
+  }
+  bool attach(const std::string& path, LinkHello hello, std::span<const int> sent_fds) {
     fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
     const auto connected = connect_unix(path, SOCK_SEQPACKET);
     if (!connected) return false;
     close(fd);
     fd = *connected;
-    const int fds[1] = {staging_fd};
-    if (!send_with_fds(fd, &hello, sizeof(hello), {fds, staging_fd >= 0 ? 1u : 0u})) return false;
+    if (!send_with_fds(fd, &hello, sizeof(hello), sent_fds)) return false;
     int got_fds[3] = {-1, -1, -1};
     size_t count = 0;
     ssize_t got = -1;
@@ -205,6 +212,125 @@ TEST(Plane, RefusesWhatItCannotTrust) {
   }
   TestClient honest;
   EXPECT_TRUE(honest.attach(plane.socket())) << "and goes on serving";
+}
+
+/// Descriptors that this process, plane and test, has open.
+size_t open_fds() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  return count;
+}
+
+/// The golden calibration's model, and what its engine sends.
+class CalibrationTest : public ::testing::Test {
+ protected:
+  CalibrationTest() {
+    staging = SharedRegion::create("staging", 1 << 20).value();
+    hello = TestClient::hello();
+    hello.geometry = {2, 2, 16, 64, ElementType::kBf16};
+    std::strcpy(hello.profile, "balanced");
+    hello.staging_bytes = staging.size();
+  }
+  /// What the plane says to a hello with these descriptors; empty: it welcomed us.
+  std::string said(std::initializer_list<int> fds) {
+    TestClient client;
+    client.welcome.error = 255;
+    if (client.attach(plane.socket(), hello, std::span(fds.begin(), fds.size()))) return {};
+    EXPECT_EQ(client.welcome.error, static_cast<uint8_t>(Error::kConfig));
+    return client.welcome.text;
+  }
+  std::string said_to(const std::vector<std::byte>& file) {
+    const auto sealed = SealedBytes::create("calibration", file).value();
+    hello.calibration_bytes = static_cast<uint32_t>(file.size());
+    return said({staging.fd(), sealed.fd()});
+  }
+  RunningPlane plane;
+  SharedRegion staging;
+  LinkHello hello;
+};
+
+TEST_F(CalibrationTest, EnginesThatBringOneCode) {
+  const auto file = golden_calibration::golden();
+  const auto sealed = SealedBytes::create("calibration", file).value();
+  hello.calibration_bytes = static_cast<uint32_t>(file.size());
+  const int fds[] = {staging.fd(), sealed.fd()};
+  TestClient one, two;
+  for (TestClient* client : {&one, &two}) {
+    ASSERT_TRUE(client->attach(plane.socket(), hello, fds)) << client->welcome.text;
+  }
+  ASSERT_EQ(one.call(LinkOp::kSave).error, 0);
+  EXPECT_EQ(two.call(LinkOp::kFetch).error, 0);
+  EXPECT_EQ(two.call(LinkOp::kFetch, 2).error, static_cast<uint8_t>(Error::kMiss)) << "negative control";
+}
+
+TEST_F(CalibrationTest, WhatCannotBeTrustedIsRefusedAndForgotten) {
+  using namespace golden_calibration;
+  const size_t before = open_fds();
+  EXPECT_EQ(said_to(golden()), "") << "negative control";
+  const auto good = SealedBytes::create("calibration", golden()).value();
+  const auto size = static_cast<uint32_t>(golden().size());
+  hello.calibration_bytes = 0;
+  EXPECT_NE(said({staging.fd()}).find("needs a calibration of the engine's model"), std::string::npos);
+  const std::string other_descriptors = "the greeting has other descriptors than it says";
+  EXPECT_EQ(said({staging.fd(), good.fd()}), other_descriptors);
+  hello.calibration_bytes = size;
+  EXPECT_EQ(said({staging.fd()}), other_descriptors);
+  EXPECT_EQ(said({}), other_descriptors);
+  EXPECT_EQ(said({staging.fd(), good.fd(), good.fd()}), other_descriptors);
+  EXPECT_EQ(said({staging.fd(), good.fd(), 0, 0, 0, 0}), other_descriptors);
+
+  const std::string no_memfd =
+      "the calibration must be a memfd of the announced size, 2 MiB at most, sealed against changes";
+  EXPECT_EQ(said({staging.fd(), 0}), no_memfd);
+  EXPECT_EQ(said({good.fd(), staging.fd()}), no_memfd) << "in another order";
+  for (const uint32_t wrong : {1u, size - 1, size + 1, UINT32_MAX}) {
+    hello.calibration_bytes = wrong;
+    EXPECT_EQ(said({staging.fd(), good.fd()}), no_memfd) << wrong;
+  }
+  hello.calibration_bytes = size;
+  const int unsealed = memfd_create("unsealed", MFD_ALLOW_SEALING);
+  ASSERT_EQ(write(unsealed, golden().data(), size), static_cast<ssize_t>(size));
+  EXPECT_EQ(said({staging.fd(), unsealed}), no_memfd);
+  close(unsealed);
+  EXPECT_EQ(said_to(std::vector<std::byte>(kLinkCalibrationBytesMax + 1)), no_memfd);
+
+  auto damaged = golden();
+  damaged[700] ^= std::byte{1};
+  EXPECT_EQ(said_to(damaged), "the engine's calibration is damaged: its SHA-256 does not fit");
+  EXPECT_EQ(said_to(std::vector<std::byte>(100'000)), "the engine's calibration is no calibration file");
+  auto nameless = golden();
+  put(nameless, kPointAt + kPointBytes, name16("middle"));
+  EXPECT_EQ(said_to(sealed(nameless)), "the calibration has no point \"balanced\"");
+  hello.geometry.kv_heads = 4;
+  EXPECT_NE(said_to(golden()).find("is for 2 layers of 2 heads x 16 in bf16"), std::string::npos);
+  hello.geometry = {2, 2, 16, 0xffffffff, ElementType::kBf16};
+  EXPECT_NE(said_to(golden()).find("out of range"), std::string::npos);
+  hello.geometry = {2, 2, 16, 64, ElementType::kBf16};
+  std::strcpy(hello.profile, "kv4");
+  EXPECT_NE(said_to(golden()).find("a profile that uses none"), std::string::npos);
+  std::strcpy(hello.profile, "balanced");
+  for (int i = 0; i < 2000 && open_fds() > before + 1; ++i) usleep(1000);
+  EXPECT_EQ(open_fds(), before + 1) << "`good` itself, and nothing of what was refused";
+  EXPECT_EQ(said_to(golden()), "") << "and goes on serving";
+}
+
+TEST(CalibratedModels, AreSharedWhileSomebodyHasThem) {
+  using namespace golden_calibration;
+  const KvGeometry geometry{2, 2, 16, 64, ElementType::kBf16};
+  CalibratedModels models;
+  std::string message;
+  auto first = models.open(golden(), "near", geometry, message).value();
+  EXPECT_EQ(models.open(golden(), "near", geometry, message).value(), first);
+  EXPECT_NE(models.open(golden(), "far", geometry, message).value(), first);
+  KvGeometry longer = geometry;
+  longer.chunk_tokens = 128;
+  EXPECT_NE(models.open(golden(), "near", longer, message).value(), first);
+  auto changed = golden();
+  put(changed, kPointAt + 16, f32(0.3f));
+  EXPECT_NE(models.open(sealed(changed), "near", geometry, message).value(), first);
+  const std::weak_ptr<const CalibratedModel> watched = first;
+  first = nullptr;
+  EXPECT_TRUE(watched.expired()) << "nobody has it any more";
 }
 
 TEST(Plane, SessionsAreFreedWhenPeersLeave) {

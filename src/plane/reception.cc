@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "wire/sealed_bytes.h"
 #include "wire/unix_socket.h"
 #include "world/clock.h"
 
@@ -20,6 +22,10 @@ constexpr uint64_t kStopTag = 1'000'003;
 constexpr uint64_t kHelloTimeoutNs = 2'000 * kNsPerMs;
 
 uint64_t now_ns() { return MonotonicClock().now_ns(); }
+
+bool sends_staging(const LinkHello& hello) {
+  return hello.staging_kind == StagingKind::kHost && hello.staging_bytes > 0;
+}
 
 }  // namespace
 
@@ -107,60 +113,68 @@ void Reception::accept_peer() {
 
 void Reception::hear(Peer& peer) {
   LinkHello hello;
-  int staging_fd = -1;
-  const ssize_t got = receive_with_fd(peer.fd, &hello, sizeof(hello), staging_fd);
+  ReceivedFds fds;
+  const ssize_t got = receive_with_fds(peer.fd, &hello, sizeof(hello), fds);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   // After the hello nothing is ever sent: whatever arrives on an attached link ends it, silence is the rule.
-  if (got <= 0 || peer.session != nullptr) {
-    if (staging_fd >= 0) close(staging_fd);
-    part(peer);
-    return;
+  if (got <= 0 || peer.session != nullptr) return part(peer);
+  if (got != sizeof(hello) || hello.magic != kLinkMagic || hello.version != kLinkVersion) {
+    return refuse(peer, Error::kConfig, fmt::format("this data plane speaks link version {}", kLinkVersion));
   }
-  const bool known = got == sizeof(hello) && hello.magic == kLinkMagic && hello.version == kLinkVersion;
-  const bool sends_memfd = hello.staging_kind == StagingKind::kHost && hello.staging_bytes > 0;
-  const bool complete = known && (staging_fd >= 0) == sends_memfd;
-  if (complete) {
-    greet(peer, hello, staging_fd);
-    return;
+  if (fds.count() != size_t{sends_staging(hello)} + (hello.calibration_bytes > 0 ? 1 : 0)) {
+    return refuse(peer, Error::kConfig, "the greeting has other descriptors than it says");
   }
-  if (staging_fd >= 0) close(staging_fd);
+  greet(peer, hello, fds);
+}
+
+void Reception::refuse(Peer& peer, Error error, std::string_view sentence) {
   LinkWelcome refusal;
-  refusal.error = static_cast<uint8_t>(Error::kConfig);
-  std::snprintf(refusal.text, sizeof(refusal.text), "this data plane speaks link version %u", kLinkVersion);
+  refusal.error = static_cast<uint8_t>(error);
+  std::memcpy(refusal.text, sentence.data(), std::min(sentence.size(), sizeof(refusal.text) - 1));
   send(peer.fd, &refusal, sizeof(refusal), MSG_NOSIGNAL);
+  spdlog::warn("refused an engine: {}", sentence);
   part(peer);
 }
 
-Result<void> Reception::attach(Session& session, const LinkHello& hello, int staging_fd,
+Result<void> Reception::attach(Session& session, const LinkHello& hello, ReceivedFds& fds,
                                std::string& message) {
+  const size_t staging_fds = sends_staging(hello) ? 1 : 0;
+  std::shared_ptr<const CalibratedModel> model;
+  if (hello.calibration_bytes > 0) {
+    auto read = read_model(hello, fds.take(staging_fds), message);
+    if (!read) return fail(read.error());
+    model = std::move(*read);
+  }
   if (hello.staging_kind == StagingKind::kDevice) {
     if (auto ready = prepare_device_(hello.device_staging.device, message); !ready) return ready;
   }
-  return session.open(hello, staging_fd, kLinkRingEntries, message);
+  return session.open(hello, staging_fds > 0 ? fds.take(0) : -1, kLinkRingEntries, message, std::move(model));
 }
 
-void Reception::greet(Peer& peer, const LinkHello& hello, int staging_fd) {
-  LinkWelcome welcome;
-  std::string message;
+// Copied before it is looked at, though it is sealed: what was checked is what is used.
+Result<std::shared_ptr<const CalibratedModel>> Reception::read_model(const LinkHello& hello, int fd,
+                                                                     std::string& message) {
+  const auto sealed = SealedBytes::adopt(fd, hello.calibration_bytes);
+  const bool fits = sealed && hello.calibration_bytes <= kLinkCalibrationBytesMax;
+  const auto file = fits ? sealed->read() : fail(Error::kConfig);
+  if (!file) {
+    message = "the calibration must be a memfd of the announced size, 2 MiB at most, sealed against changes";
+    return fail(file.error());
+  }
+  const std::string_view profile(hello.profile, strnlen(hello.profile, sizeof(hello.profile)));
+  return models_.open(*file, profile, hello.geometry, message);
+}
+
+void Reception::greet(Peer& peer, const LinkHello& hello, ReceivedFds& received) {
+  std::string message = "all sessions of this data plane are taken";
   Session* session = nullptr;
   for (Session& row : sessions_) {
     if (row.state() == Session::kFree) session = &row;
   }
   Result<void> opened = fail(Error::kNoCapacity);
-  if (session != nullptr) {
-    opened = attach(*session, hello, staging_fd, message);
-  } else {
-    message = "all sessions of this data plane are taken";
-    if (staging_fd >= 0) close(staging_fd);
-  }
-  if (!opened) {
-    welcome.error = static_cast<uint8_t>(opened.error());
-    std::snprintf(welcome.text, sizeof(welcome.text), "%s", message.c_str());
-    send(peer.fd, &welcome, sizeof(welcome), MSG_NOSIGNAL);
-    spdlog::warn("refused an engine: {}", message);
-    part(peer);
-    return;
-  }
+  if (session != nullptr) opened = attach(*session, hello, received, message);
+  if (!opened) return refuse(peer, opened.error(), message);
+  LinkWelcome welcome;
   peer.session = session;
   welcome.ring_entries = session->ring_entries();
   welcome.session = static_cast<uint32_t>(session - sessions_.data());

@@ -6,8 +6,10 @@
 #include <span>
 #include <string>
 
+#include "plane/calibrated_models.h"
 #include "plane/session.h"
 #include "plane/stage.h"
+#include "wire/unix_socket.h"
 
 namespace shadowserve {
 
@@ -37,8 +39,11 @@ class Reception {
   void watch(int fd, uint64_t tag);
   void accept_peer();
   void hear(Peer& peer);
-  Result<void> attach(Session& session, const LinkHello& hello, int staging_fd, std::string& message);
-  void greet(Peer& peer, const LinkHello& hello, int staging_fd);
+  Result<void> attach(Session& session, const LinkHello& hello, ReceivedFds& fds, std::string& message);
+  Result<std::shared_ptr<const CalibratedModel>> read_model(const LinkHello& hello, int fd,
+                                                            std::string& message);
+  void greet(Peer& peer, const LinkHello& hello, ReceivedFds& fds);
+  void refuse(Peer& peer, Error error, std::string_view sentence);
   void part(Peer& peer);
   void serve_stats();
   bool close_drained();
@@ -47,6 +52,7 @@ class Reception {
   Doorbell& plane_doorbell_;
   std::function<std::string()> stats_;
   PrepareDevice prepare_device_;
+  CalibratedModels models_;
   std::string socket_path_;
   int epoll_fd_ = -1;
   int link_fd_ = -1;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "contract/check.h"
 
@@ -16,15 +17,18 @@ std::string bounded_text(const char* text, size_t capacity) { return {text, strn
 }  // namespace
 
 Result<void> Session::open(const LinkHello& hello, int staging_fd, uint32_t ring_entries,
-                           std::string& message) {
+                           std::string& message, std::shared_ptr<const CalibratedModel> model) {
   SS_CHECK(state() == kFree, "only a free row is opened");
   auto taken = open_staging(hello, staging_fd, message);
+  if (taken) taken = take_profile(hello, std::move(model), message);
   if (taken) taken = take_up(hello, ring_entries, message);
-  if (!taken) close_staging();
+  if (!taken) let_go();
   return taken;
 }
 
-void Session::close_staging() {
+void Session::let_go() {
+  profile_ = {};
+  model_ = nullptr;
   host_staging_ = {};
   device_staging_ = {};
   device_ = -1;
@@ -57,7 +61,8 @@ Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::
   return {};
 }
 
-Result<void> Session::take_up(const LinkHello& hello, uint32_t ring_entries, std::string& message) {
+Result<void> Session::take_profile(const LinkHello& hello, std::shared_ptr<const CalibratedModel> model,
+                                   std::string& message) {
   if (!hello.geometry.validate()) {
     message =
         "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
@@ -69,6 +74,22 @@ Result<void> Session::take_up(const LinkHello& hello, uint32_t ring_entries, std
     message = "unknown codec profile '" + profile_name + "'";
     return fail(Error::kConfig);
   }
+  // Who only looks up codes nothing.
+  if (profile->calibrated() && staging_bytes_ > 0 && model == nullptr) {
+    message = "profile '" + profile_name + "' needs a calibration of the engine's model, and none came";
+    return fail(Error::kConfig);
+  }
+  const bool fits = model == nullptr || (profile->calibrated() && model->point() == profile_name &&
+                                         model->geometry() == hello.geometry);
+  SS_CHECK(fits, "the model was made for this hello");
+  geometry_ = hello.geometry;
+  profile_ = *profile;
+  model_ = std::move(model);
+  profile_.model = model_.get();
+  return {};
+}
+
+Result<void> Session::take_up(const LinkHello& hello, uint32_t ring_entries, std::string& message) {
   if (hello.seal_kind != 1 && hello.seal_kind != 2) {
     message = "unknown seal kind";
     return fail(Error::kConfig);
@@ -81,8 +102,6 @@ Result<void> Session::take_up(const LinkHello& hello, uint32_t ring_entries, std
     message = "no memory or descriptors left for the rings";
     return fail(Error::kSystem);
   }
-  geometry_ = hello.geometry;
-  profile_ = *profile;
   std::memcpy(seal_.data(), hello.seal_key, seal_.size());
   seal_kind_ = static_cast<SealKind>(hello.seal_kind);
   client_name_ = bounded_text(hello.client_name, sizeof(hello.client_name));
@@ -114,7 +133,7 @@ void Session::drained() {
 
 void Session::close() {
   SS_CHECK(state() == kDrained, "the data plane let go of it first");
-  close_staging();
+  let_go();
   rings_ = SharedRegion();
   ::close(client_doorbell_);
   client_doorbell_ = -1;

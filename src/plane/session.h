@@ -4,9 +4,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "codec/calibrated/calibrated_model.h"
 #include "codec/profile.h"
 #include "kernels/device_memory.h"
 #include "memory/shared_region.h"
@@ -53,8 +55,10 @@ class Session {
   };
 
   // Reception thread, state kFree -> kActive. Takes `staging_fd` in every case. Opening a GPU's memory blocks
-  // for milliseconds, the first time in a process for up to a second.
-  Result<void> open(const LinkHello& hello, int staging_fd, uint32_t ring_entries, std::string& message);
+  // for milliseconds, the first time in a process for up to a second. `model` is what the calibration that
+  // came with the hello gave for its profile and geometry.
+  Result<void> open(const LinkHello& hello, int staging_fd, uint32_t ring_entries, std::string& message,
+                    std::shared_ptr<const CalibratedModel> model = nullptr);
   /// kActive -> kDraining.
   void leave();
   /// kDrained -> kFree.
@@ -96,11 +100,14 @@ class Session {
 
  private:
   Result<void> open_staging(const LinkHello& hello, int staging_fd, std::string& message);
+  Result<void> take_profile(const LinkHello& hello, std::shared_ptr<const CalibratedModel> model,
+                            std::string& message);
   Result<void> take_up(const LinkHello& hello, uint32_t ring_entries, std::string& message);
-  void close_staging();
+  void let_go();
   std::atomic<State> state_{kFree};
   KvGeometry geometry_;
-  Profile profile_;
+  std::shared_ptr<const CalibratedModel> model_;
+  Profile profile_;  ///< with model_
   ChunkKey seal_{};
   SealKind seal_kind_ = SealKind::kXxh3;
   std::string client_name_;

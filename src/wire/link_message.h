@@ -13,7 +13,12 @@
 namespace shadowserve {
 
 inline constexpr uint32_t kLinkMagic = 0x4b4c5353;  // "SSLK"
-inline constexpr uint16_t kLinkVersion = 2;
+inline constexpr uint16_t kLinkVersion = 3;
+
+/// Bytes of a calibration that a link takes: what the file may have (codec/calibrated/calibration.h).
+inline constexpr uint32_t kLinkCalibrationBytesMax = 2u << 20;
+/// Chunks of one sequence: what LinkRequest has 24 bits for, 4 billion tokens in chunks of 256.
+inline constexpr uint32_t kLinkChunksMax = 1u << 24;
 
 /// Where the staging memory of a link is.
 enum class StagingKind : uint8_t {
@@ -21,8 +26,9 @@ enum class StagingKind : uint8_t {
   kDevice = 2,  ///< GPU memory of the client; its handle is in the hello
 };
 
-/// First message on the Unix socket (SOCK_SEQPACKET), client to plane. Ancillary data: one descriptor, the
-/// client's sealed staging memfd, when there is staging memory of kind kHost.
+/// First message on the Unix socket (SOCK_SEQPACKET), client to plane. Ancillary data, in this order: the
+/// client's sealed staging memfd, when there is staging memory of kind kHost; the calibration as SealedBytes,
+/// when there is one.
 struct LinkHello {
   uint32_t magic = kLinkMagic;
   uint16_t version = kLinkVersion;
@@ -33,6 +39,7 @@ struct LinkHello {
   StagingKind staging_kind = StagingKind::kHost;
   uint8_t reserved2[6] = {};
   std::byte seal_key[32] = {};
+  uint32_t calibration_bytes = 0;     ///< 0: none. Calibrated profiles need one where there is staging memory
   uint64_t staging_bytes = 0;         ///< 0: a link for lookups only
   char client_name[64] = {};          ///< for stats and logs: "vllm worker 0, pid 4711"
   DeviceMemoryHandle device_staging;  ///< kDevice: of at least staging_bytes
@@ -63,11 +70,18 @@ enum class LinkOp : uint8_t {
 struct LinkRequest {
   uint64_t ticket = 0;  ///< the client's; returned in the reply
   LinkOp op = LinkOp::kLookup;
-  uint8_t reserved[3] = {};
+  uint8_t chunk[3] = {};  ///< see chunk_index(); 0 for lookups
   uint32_t part = 0;
   ChunkKey key{};
   uint64_t staging_offset = 0;  ///< the part's value_bytes() start here; owned by the plane until the reply
   uint64_t deadline_ns = 0;     ///< absolute, CLOCK_MONOTONIC
+
+  /// The chunk's number in its sequence, from 0: says at which position its first token stands.
+  uint32_t chunk_index() const { return chunk[0] | uint32_t{chunk[1]} << 8 | uint32_t{chunk[2]} << 16; }
+  /// REQUIRES index < kLinkChunksMax.
+  void set_chunk_index(uint32_t index) {
+    for (uint8_t& byte : chunk) byte = static_cast<uint8_t>(index), index >>= 8;
+  }
 };
 static_assert(sizeof(LinkRequest) == 64);
 

@@ -8,6 +8,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "contract/check.h"
 
 namespace shadowserve {
 namespace {
@@ -97,10 +100,20 @@ ssize_t receive_with_fds(int socket, void* message, size_t bytes, std::span<int>
   return got;
 }
 
-ssize_t receive_with_fd(int socket, void* message, size_t bytes, int& fd) {
-  fd = -1;
-  size_t count = 0;
-  return receive_with_fds(socket, message, bytes, {&fd, 1}, count);
+ssize_t receive_with_fds(int socket, void* message, size_t bytes, ReceivedFds& fds) {
+  SS_CHECK(fds.count_ == 0, "each message has descriptors of its own");
+  return receive_with_fds(socket, message, bytes, fds.fds_, fds.count_);
+}
+
+ReceivedFds::~ReceivedFds() {
+  for (const int fd : fds_) {
+    if (fd >= 0) close(fd);
+  }
+}
+
+int ReceivedFds::take(size_t index) {
+  SS_CHECK(index < count_ && fds_[index] >= 0, "descriptors that came are taken once");
+  return std::exchange(fds_[index], -1);
 }
 
 bool send_with_fds(int socket, const void* message, size_t bytes, std::span<const int> fds) {

@@ -13,20 +13,23 @@ void DecompressStage::begin(Slot& slot) {
     return;
   }
   slot_ = &slot;
-  submitted_ = finished_ = 0;
+  next_ = submitted_ = finished_ = 0;
   error_ = Error::kNone;
   submit_frames();
 }
 
 // As many as the engine takes: a hardware engine works on them side by side, and the software one decodes
 // several Deflate frames at once. Neither works here, and poll() is bounded: the stages that share this
-// thread - receiving first of all - must not wait.
+// thread - receiving first of all - must not wait. Calibrated frames are decoded in one pass, by the next
+// stage.
 void DecompressStage::submit_frames() {
-  for (; submitted_ < slot_->view.frame_count(); ++submitted_) {
-    const RecordView::Frame& frame = slot_->view.frame(submitted_);
+  for (; next_ < slot_->view.frame_count(); ++next_) {
+    const RecordView::Frame& frame = slot_->view.frame(next_);
+    if (quantizer_of(frame.entry) == QuantizerId::kCalibrated) continue;
     const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
     const auto accepted = engine_.submit({frame.entry.coder, frame.coded, symbols, slot_->index});
     if (!accepted) return;  // the engine's queue is full: its completions make room
+    ++submitted_;
     counters_.bytes_in.add(frame.coded.size());
     counters_.bytes_out.add(symbols.size());
     counters_.bytes_moved.add(frame.coded.size() + symbols.size());
@@ -42,7 +45,7 @@ uint32_t DecompressStage::poll_work() {
     if (done[i].error != Error::kNone) error_ = done[i].error;
   }
   if (error_ == Error::kNone) submit_frames();
-  const bool more = error_ == Error::kNone && submitted_ < slot_->view.frame_count();
+  const bool more = error_ == Error::kNone && next_ < slot_->view.frame_count();
   const bool working = more || finished_ < submitted_;
   if (!working) {
     Slot& slot = *slot_;

@@ -23,7 +23,8 @@ class DecompressStage final : public SlotStage {
   void submit_frames();
   InflateEngine& engine_;
   Slot* slot_ = nullptr;
-  uint32_t submitted_ = 0;
+  uint32_t next_ = 0;       ///< frame
+  uint32_t submitted_ = 0;  ///< to the engine
   uint32_t finished_ = 0;
   Error error_ = Error::kNone;
 };

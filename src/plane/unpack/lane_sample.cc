@@ -23,6 +23,7 @@ LaneSample::LaneSample(const PartShape& shape)
 bool LaneSample::encode(const Profile& profile) {
   const auto size = encode_part(profile, shape_, ChunkKey{}, SealKind::kXxh3, ChunkKey{}, values_, record_);
   record_bytes_ = size.value_or(0);
+  model_ = profile.model;
   return size.has_value();
 }
 
@@ -30,7 +31,7 @@ bool LaneSample::unpack(FrameDecoder& decoder, std::span<std::byte> values) {
   const auto record = std::span<const std::byte>(record_).first(record_bytes_);
   bool good = open_record(record, shape_, ChunkKey{}, ChunkKey{}, view_).has_value();
   for (uint32_t frame = 0; good && frame < view_.frame_count(); ++frame) {
-    good = decoder.decode(view_, frame, values, ValueStores::kStreaming).has_value();
+    good = decoder.decode(view_, frame, values, ValueStores::kStreaming, model_).has_value();
   }
   finish_streaming();
   return good;

@@ -14,7 +14,8 @@ class LaneSample {
   explicit LaneSample(const PartShape& shape);
 
   size_t value_bytes() const { return values_.size(); }
-  /// Makes the record that unpack() reads. False when a record has no room for what `profile` makes of it.
+  /// Makes the record that unpack() reads, with the profile's model. False when a record has no room for what
+  /// `profile` makes of it.
   bool encode(const Profile& profile);
   /// What a lane does with a record that came: opens it and decodes every frame past the caches into
   /// `values`, which is value_bytes() long. False when it cannot be read. REQUIRES that encode() was true.
@@ -25,6 +26,7 @@ class LaneSample {
   std::vector<std::byte> values_, record_;
   size_t record_bytes_ = 0;
   RecordView view_;
+  const CalibratedModel* model_ = nullptr;
 };
 
 }  // namespace shadowserve

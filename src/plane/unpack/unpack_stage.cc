@@ -73,7 +73,8 @@ uint32_t UnpackStage::collect_deflate_frames() {
 }
 
 void UnpackStage::decode_frame() {
-  const auto decoded = decoder_.decode(slot_->view, begun_, values_, stores_);
+  const auto decoded =
+      decoder_.decode(slot_->view, begun_, values_, stores_, slot_->session->profile().model);
   counters_.bytes_moved.add(slot_->view.frame(begun_).coded.size());
   if (!decoded) error_ = decoded.error();
   ++begun_;
