@@ -32,6 +32,8 @@ const std::map<std::string, Field>& fields() {
       {"staging_bytes", &ss_options::staging_bytes},
       {"core", &ss_options::core},
       {"device", &ss_options::device},
+      {"calibration", &ss_options::calibration},
+      {"weights_fingerprint", &ss_options::weights_fingerprint},
   };
   return all;
 }

@@ -103,6 +103,17 @@ def test_the_fingerprint_binds_what_changes_kv():
     assert len({same, *different}) == 1 + len(different)
 
 
+def test_the_weights_alone_have_the_fingerprint_that_calibrations_name(tmp_path):
+    from shadowserve import _native
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.bin").write_bytes(b"w" * 1000)
+    model = served_model(config(model={"model": str(tmp_path)}), groups(spec()), Settings())
+    assert model.weights_fingerprint == _native.model_fingerprint(str(tmp_path))
+    assert model.fingerprint != model.weights_fingerprint
+    assert served_model(config(), groups(spec()), SETTINGS).weights_fingerprint is None, "they were not read"
+
+
 def test_weights_that_cannot_be_read_are_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="set 'model_fingerprint'"):
         served_model(config(model={"model": str(tmp_path)}), groups(spec()), Settings())

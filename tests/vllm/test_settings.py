@@ -1,5 +1,7 @@
 """What users may write in kv_connector_extra_config, and what they are told otherwise."""
 
+import os
+
 import pytest
 
 from shadowserve.vllm.settings import Settings
@@ -20,9 +22,18 @@ def test_units_are_converted():
     assert options["core"] == 1
 
 
+def test_a_calibration_goes_along_with_what_it_has_to_fit():
+    settings = Settings.from_extra_config({"profile": "balanced", "calibration": "~/tiny.cal"})
+    options = settings.native_options("c", "f", "ab" * 32)
+    assert options["calibration"] == os.path.expanduser("~/tiny.cal")
+    assert options["weights_fingerprint"] == "ab" * 32
+    assert "weights_fingerprint" not in settings.native_options("c", "f"), "nobody read the weights"
+
+
 @pytest.mark.parametrize(
     "extra, sentence",
     [
+        ({"calibration": 5}, "'calibration' is 5"),
         ({"sokcet": "/run/x"}, "did you mean 'socket'"),
         ({"fetch_timeout": 5}, "did you mean 'fetch_timeout_ms'"),
         ({"zzz": 5}, "known are chunk_tokens"),

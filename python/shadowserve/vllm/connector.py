@@ -55,7 +55,10 @@ class ShadowServeConnector(KVConnectorBase_V1):
 
     def _native_options(self, role: str) -> dict[str, Any]:
         return self._settings.native_options(
-            f"vllm {role}, pid {os.getpid()}", self._model.fingerprint, **self._model.native_shape()
+            f"vllm {role}, pid {os.getpid()}",
+            self._model.fingerprint,
+            self._model.weights_fingerprint,
+            **self._model.native_shape(),
         )
 
     # ---- beside the scheduler ----

@@ -31,6 +31,7 @@ class ServedModel:
 
     name: str
     fingerprint: str
+    weights_fingerprint: str | None  # of the weights alone, as calibrations name them; None: they were not read
     layer_names: tuple[str, ...]  # in the model's order
     kv_heads: int
     head_dim: int
@@ -57,9 +58,11 @@ def served_model(config: "VllmConfig", cache: "KVCacheConfig", settings: Setting
             f"ShadowServe: chunk_tokens is {settings.chunk_tokens}, no multiple of the engine's block size "
             f"{spec.block_size}; change one of them"
         )
+    fingerprint, weights_fingerprint = _fingerprints(config, spec.dtype, settings)
     return ServedModel(
         name=config.model_config.model,
-        fingerprint=_fingerprint(config, spec.dtype, settings),
+        fingerprint=fingerprint,
+        weights_fingerprint=weights_fingerprint,
         layer_names=layer_names,
         kv_heads=spec.num_kv_heads,
         head_dim=spec.head_size,
@@ -113,7 +116,7 @@ def _in_model_order(layer_names: list[str]) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(zip(numbers, layer_names)))
 
 
-def _fingerprint(config: "VllmConfig", dtype: torch.dtype, settings: Settings) -> str:
+def _fingerprints(config: "VllmConfig", dtype: torch.dtype, settings: Settings) -> tuple[str, str | None]:
     model = config.model_config
     # Everything besides the weights that changes what K and V are. hf_overrides may be a function: its result counts.
     text_config = model.hf_text_config
@@ -128,9 +131,9 @@ def _fingerprint(config: "VllmConfig", dtype: torch.dtype, settings: Settings) -
     }
     extra = json.dumps(changes, sort_keys=True, default=str)
     if settings.model_fingerprint is not None:
-        return hashlib.sha256(f"{settings.model_fingerprint}\n{extra}".encode()).hexdigest()
+        return hashlib.sha256(f"{settings.model_fingerprint}\n{extra}".encode()).hexdigest(), None
     try:
-        return _native.model_fingerprint(_weights_directory(model), extra)
+        return _native.model_fingerprints(_weights_directory(model), extra)
     except Exception as error:
         raise ValueError(
             f"ShadowServe: cannot read the weights of {model.model} to identify them ({error}); "

@@ -13,7 +13,9 @@ class Settings:
     socket: str | None = None
     """Path of the data plane's Unix socket."""
     profile: str = "kv4"
-    """Codec profile: raw, int8, kv4 or cachegen, optionally with a coder ("kv4+deflate")."""
+    """Codec profile: raw, int8, kv4 or cachegen, optionally with a coder ("kv4+deflate"); or near, balanced or far."""
+    calibration: str | None = None
+    """File that `shadowserve calibrate MODEL` made for this model: what the profiles near, balanced and far need."""
     tenant_salt: str | None = None
     """Secret: engines share records only when their salts are equal, and nobody without it can forge one."""
     tenant_salt_env: str | None = None
@@ -76,12 +78,16 @@ class Settings:
             )
         return dataclasses.replace(self, tenant_salt=salt)
 
-    def native_options(self, client_name: str, fingerprint: str, **shape: int) -> dict[str, Any]:
+    def native_options(
+        self, client_name: str, fingerprint: str, weights_fingerprint: str | None = None, **shape: int
+    ) -> dict[str, Any]:
         """The options dict of _native.Lookup and _native.Transfer; absent keys leave the C API's defaults."""
         options: dict[str, Any] = {
             "client_name": client_name,
             "model_fingerprint": fingerprint,
+            "weights_fingerprint": weights_fingerprint,
             "profile": self.profile,
+            "calibration": None if self.calibration is None else os.path.expanduser(self.calibration),
             "chunk_tokens": self.chunk_tokens,
             "socket_path": self.socket,
             "tenant_salt": self.tenant_salt,
