@@ -1,11 +1,42 @@
 // Parts of the bench's chunks, and what a decode has to give for them.
 #include "bench/bench_input.h"
 
+#include <cstring>
+
+#include "bench/decode_check.h"
+#include "codec/calibrated/calibrated_kernel.h"
 #include "codec/frame_kernel.h"
+#include "codec/kept_row_values.h"
 #include "command.h"
 
 namespace shadowserve {
 namespace {
+
+/// `symbols` stand as they are coded: by class, then by token.
+void expected_calibrated(const CalibratedModel& model, const PartShape& shape, const FrameEntry& entry,
+                         const uint8_t* symbols, std::span<const std::byte> kept, uint8_t* values) {
+  const CalibratedPlane& plane = model.plane(entry.plane);
+  std::vector<uint8_t> rows(entry.symbol_bytes + kRegionSlack);
+  for (const ClassRun& run : plane.runs) {
+    for (uint32_t t = 0; t < entry.token_count; ++t, symbols += run.channels)
+      std::memcpy(rows.data() + size_t{t} * plane.channels + run.first, symbols, run.channels);
+  }
+  std::vector<float> cos, sin;
+  TurnRows turns;
+  if (plane.turns != nullptr) {
+    Turn chunk;
+    plane.turns->at_chunk(shape.first_position, chunk);
+    cos.resize(entry.token_count * plane.turns->stride());
+    sin.resize(cos.size());
+    fill_turns_oracle(*plane.turns, chunk, entry.token_first, entry.token_count, cos.data(), sin.data());
+    turns = {cos.data(), sin.data(), plane.turns->stride()};
+  }
+  dequantize_calibrated_oracle(plane, entry.token_count, turns, rows.data(), values);
+  KeptRows found;
+  if (!KeptRows::parse(kept, shape.geometry, entry.token_count, found))
+    throw WrongDecode("kept rows are malformed");
+  put_kept_rows(found, shape.geometry, values);
+}
 
 /// Quantizes a part and dequantizes it with the scalar oracle, no coder between.
 void expected_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
@@ -20,10 +51,16 @@ void expected_part(const Profile& profile, const PartShape& shape, std::span<con
     const FrameEntry& entry = plan.frames[i];
     const size_t value_at = (entry.plane - shape.plane_first) * geometry.plane_bytes() +
                             size_t{entry.token_first} * geometry.channels() * kElementBytes;
-    dequantize_frame_oracle(FrameShape::of(entry, geometry),
-                            reinterpret_cast<const uint8_t*>(symbols.data()) + plan.symbol_offset[i],
-                            reinterpret_cast<const uint8_t*>(scales.data()) + plan.scale_offset[i],
-                            reinterpret_cast<uint8_t*>(made.data()) + value_at);
+    const auto* const frame_symbols =
+        reinterpret_cast<const uint8_t*>(symbols.data()) + plan.symbol_offset[i];
+    auto* const frame_values = reinterpret_cast<uint8_t*>(made.data()) + value_at;
+    const auto frame_scales = std::span(scales).subspan(plan.scale_offset[i], entry.scale_bytes);
+    if (quantizer_of(entry) == QuantizerId::kCalibrated) {
+      expected_calibrated(*profile.model, shape, entry, frame_symbols, frame_scales, frame_values);
+    } else {
+      dequantize_frame_oracle(FrameShape::of(entry, geometry), frame_symbols,
+                              reinterpret_cast<const uint8_t*>(frame_scales.data()), frame_values);
+    }
   }
 }
 
@@ -50,6 +87,16 @@ std::string coder_name(CoderId coder) {
 size_t BenchInput::value_offset(uint32_t index) const {
   return index / geometry().parts() * geometry().chunk_bytes() +
          part(index).plane_first * geometry().plane_bytes();
+}
+
+PartShape BenchInput::part(uint32_t index) const {
+  PartShape shape = part_shape(geometry(), index % geometry().parts());
+  shape.first_position = chunk_of(index) * geometry().chunk_tokens;
+  return shape;
+}
+
+std::span<const std::byte> BenchInput::chunk(uint32_t index) const {
+  return std::span(chunks_).subspan(index * geometry().chunk_bytes(), geometry().chunk_bytes());
 }
 
 std::span<const std::byte> BenchInput::values(uint32_t index) const {

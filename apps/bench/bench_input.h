@@ -11,6 +11,7 @@
 #include "codec/codec.h"
 #include "kv_dump.h"
 #include "peers/peer_coder.h"
+#include "profile_choice.h"
 
 namespace shadowserve {
 
@@ -29,7 +30,11 @@ class BenchInput {
   const KvGeometry& geometry() const { return shape_.geometry; }
   /// Parts of all chunks, one after the other.
   uint32_t parts() const { return shape_.chunks() * geometry().parts(); }
-  PartShape part(uint32_t index) const { return part_shape(geometry(), index % geometry().parts()); }
+  PartShape part(uint32_t index) const;
+  /// Which chunk of the sequence a part belongs to.
+  uint32_t chunk_of(uint32_t index) const { return index / geometry().parts(); }
+  /// The values of a chunk, in canonical layout.
+  std::span<const std::byte> chunk(uint32_t index) const;
   std::span<const std::byte> values(uint32_t index) const;
   uint64_t value_bytes() const { return shape_.bytes(); }
 
@@ -50,9 +55,11 @@ class BenchInput {
 /// Throws StartError.
 std::unique_ptr<BenchInput> load_bench_input(const DumpOptions& dump);
 
-/// The profiles of these names; every base name, as it is and with each coder, when there are none. Throws
-/// StartError.
-std::vector<Profile> chosen_profiles(const std::vector<std::string>& names);
+/// The profiles of these names; every base name, as it is and with each coder, when there are none.
+/// Calibrated ones get the dump's calibration, or with made-up values one that fits these; among all they are
+/// left out where there is neither. Throws StartError.
+std::vector<ProfileChoice> chosen_profiles(const std::vector<std::string>& names, const DumpOptions& dump,
+                                           const BenchInput& input);
 
 /// Deterministic values with what makes quantization hard: channels of very different width, a few outliers
 /// among them, shifted channels, and tokens that resemble their predecessors. Not a model's: ratios of it

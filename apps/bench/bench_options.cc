@@ -26,6 +26,9 @@ void add_dump_options(CLI::App& app, DumpOptions& dump) {
   app.add_option("--dtype", dump.dtype, "type of the elements")
       ->check(CLI::IsMember({"fp16", "bf16"}))
       ->capture_default_str();
+  app.add_option("--calibration", dump.calibration,
+                 "of the input's model, for near, balanced and far; made-up values bring their own")
+      ->type_name("FILE");
 }
 
 void add_chunk_tokens_option(CLI::App& app, DumpOptions& dump) {

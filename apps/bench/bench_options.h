@@ -16,6 +16,7 @@ namespace shadowserve {
 struct DumpOptions {
   std::string input, shape, dtype;
   uint32_t chunk_tokens = kChunkTokensDefault;
+  std::string calibration = {};
 
   bool made_up() const { return input.empty(); }
   /// For people: the file without its folders.
@@ -26,7 +27,7 @@ struct DumpOptions {
 
 // What they are set to beforehand is the default that --help tells. All must outlive the parsing.
 
-/// --shape, --input and --dtype.
+/// --shape, --input, --dtype and --calibration.
 void add_dump_options(CLI::App& app, DumpOptions& dump);
 void add_chunk_tokens_option(CLI::App& app, DumpOptions& dump);
 void add_store_option(CLI::App& app, std::string& store);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "bench/bench_input.h"
+#include "codec/calibrated/sample_calibration.h"
 #include "command.h"
 
 namespace shadowserve {
@@ -15,18 +16,40 @@ std::vector<Profile> all_profiles() {
     const Profile base = *profile_from_name(name);
     all.push_back(base);
     for (const CoderId coder : kBenchCoders) {
-      const Profile forced{base.id, coder};
+      const Profile forced{base.id, coder, nullptr};
       if (!forced.name().empty()) all.push_back(forced);  // not every coder suits every quantizer
     }
   }
   return all;
 }
 
+ProfileChoice with_model(const Profile& profile, const DumpOptions& dump, const BenchInput& input) {
+  if (!profile.calibrated()) return {profile, nullptr};
+  const KvGeometry& geometry = input.geometry();
+  if (!dump.made_up() || !dump.calibration.empty())
+    return choose_profile(std::string(profile.name()), dump.calibration, geometry);
+  const KeyRotation rotation = sample_rotation(geometry.head_dim / 2 * 2, RotationPairing::kHalves);
+  std::string message;
+  const auto model = CalibratedModel::make(sample_calibration(geometry, rotation, 1, input.chunk(0)),
+                                           profile.name(), geometry, message);
+  if (!model) throw StartError(message);
+  ProfileChoice choice{profile, *model};
+  choice.profile.model = model->get();
+  return choice;
+}
+
 }  // namespace
 
-std::vector<Profile> chosen_profiles(const std::vector<std::string>& names) {
-  if (names.empty()) return all_profiles();
-  std::vector<Profile> chosen;
+std::vector<ProfileChoice> chosen_profiles(const std::vector<std::string>& names, const DumpOptions& dump,
+                                           const BenchInput& input) {
+  std::vector<ProfileChoice> chosen;
+  if (names.empty()) {
+    for (const Profile& profile : all_profiles()) {
+      const bool knows_model = dump.made_up() || !dump.calibration.empty();
+      if (!profile.calibrated() || knows_model) chosen.push_back(with_model(profile, dump, input));
+    }
+    return chosen;
+  }
   for (const std::string& name : names) {
     const auto profile = profile_from_name(name);
     if (!profile) {
@@ -35,7 +58,7 @@ std::vector<Profile> chosen_profiles(const std::vector<std::string>& names) {
       throw StartError(
           fmt::format("--profiles {} is no profile: choose from {}", name, fmt::join(known, ", ")));
     }
-    chosen.push_back(*profile);
+    chosen.push_back(with_model(*profile, dump, input));
   }
   return chosen;
 }

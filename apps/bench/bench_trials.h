@@ -60,7 +60,7 @@ class PagePath {
   virtual bool deliver(uint32_t part, const RecordView& view, std::span<std::byte> destination) = 0;
 };
 /// As the data plane does it: one pass, values past the caches; Deflate frames several at once.
-std::unique_ptr<PagePath> plane_path();
+std::unique_ptr<PagePath> plane_path(const CalibratedModel* model = nullptr);
 /// Decompress, dequantize into a slot, copy: one after the other.
 std::unique_ptr<PagePath> staged_path();
 /// The same steps with ISA-L's inflate. It reads streams of its own, made from records that are not coded.

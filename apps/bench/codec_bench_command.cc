@@ -72,21 +72,21 @@ double add_coders(const BenchInput& input, const std::shared_ptr<DramRing>& ring
 
 void add_pages(BenchInput& input, CoderId own_choice, const std::shared_ptr<DramRing>& ring, Trials& trials) {
   for (const CoderId coder : kv4_coders(input.geometry())) {
-    const Profile profile{ProfileId::kKv4, coder};
+    const Profile profile{ProfileId::kKv4, coder, nullptr};
     trials.push_back(page_trial(std::string(profile.name()), coder == own_choice ? "kv4's own choice" : "",
                                 input, profile, plane_path(), ring));
   }
-  const Profile chosen{ProfileId::kKv4, own_choice};
+  const Profile chosen{ProfileId::kKv4, own_choice, nullptr};
   trials.push_back(page_trial(std::string(chosen.name()) + " in three steps", "decompress, dequantize, copy",
                               input, chosen, staged_path(), ring));
   trials.push_back(page_trial(kIsalPathName, "of zlib's Huffman-only streams, two symbols a byte", input,
-                              {ProfileId::kKv4, CoderId::kNone}, isal_path(), ring));
+                              {ProfileId::kKv4, CoderId::kNone, nullptr}, isal_path(), ring));
   trials.push_back(page_copy_trial(input, ring));
 }
 
 BenchReport run_trials(const BenchOptions& options) {
-  const std::vector<Profile> profiles = chosen_profiles(options.profiles);
   const std::unique_ptr<BenchInput> input = load_bench_input(options.dump);
+  const std::vector<ProfileChoice> profiles = chosen_profiles(options.profiles, options.dump, *input);
   const CoderId own_choice = Profile{}.recipe(input->geometry(), 0).coder;
   BenchReport report;
   if (!options.simd.empty()) limit_simd(options.simd);
@@ -100,9 +100,14 @@ BenchReport run_trials(const BenchOptions& options) {
 
   Trials trials;
   const auto ring = std::make_shared<DramRing>(input->value_bytes());
-  for (const Profile& profile : profiles) trials.push_back(profile_trial(*input, profile));
+  for (const ProfileChoice& choice : profiles) trials.push_back(profile_trial(*input, choice.profile));
   report.ideal_bits_per_symbol = add_coders(*input, ring, trials);
   add_pages(*input, own_choice, ring, trials);
+  for (const ProfileChoice& choice : profiles) {
+    if (!choice.profile.calibrated()) continue;
+    trials.push_back(page_trial(std::string(choice.profile.name()), "calibrated: keys turned as well", *input,
+                                choice.profile, plane_path(choice.model.get()), ring));
+  }
   for (const double bits : {1.0, 2.0, 3.0, 4.0}) {
     for (const uint32_t classes : {1u, kRansSegmentsMax}) trials.push_back(alphabet_trial(bits, classes));
   }

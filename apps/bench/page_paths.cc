@@ -12,6 +12,7 @@ namespace {
 
 class PlanePath final : public PagePath {
  public:
+  explicit PlanePath(const CalibratedModel* model) : model_(model) {}
   bool deliver(uint32_t, const RecordView& view, std::span<std::byte> destination) override {
     bool good = true;
     uint32_t submitted = 0;
@@ -20,7 +21,7 @@ class PlanePath final : public PagePath {
         good = submit(view, i) && good;
         ++submitted;
       } else {
-        good = decoder_.decode(view, i, destination, ValueStores::kStreaming).has_value() && good;
+        good = decoder_.decode(view, i, destination, ValueStores::kStreaming, model_).has_value() && good;
       }
     }
     while (good && submitted > 0) {
@@ -49,6 +50,7 @@ class PlanePath final : public PagePath {
     return dequantize_frame(view, frame, symbols, destination, ValueStores::kStreaming).has_value();
   }
 
+  const CalibratedModel* model_;
   CoderWorkspace coder_;
   FrameDecoder decoder_{coder_};
   std::unique_ptr<HostInflateEngine> engine_ = std::make_unique<HostInflateEngine>(coder_);
@@ -104,7 +106,9 @@ class IsalPath final : public StagedPath {
 
 }  // namespace
 
-std::unique_ptr<PagePath> plane_path() { return std::make_unique<PlanePath>(); }
+std::unique_ptr<PagePath> plane_path(const CalibratedModel* model) {
+  return std::make_unique<PlanePath>(model);
+}
 std::unique_ptr<PagePath> staged_path() { return std::make_unique<StagedPath>(); }
 std::unique_ptr<PagePath> isal_path() { return std::make_unique<IsalPath>(); }
 

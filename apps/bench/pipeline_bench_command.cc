@@ -72,7 +72,7 @@ void complete(PipelineBenchOptions& options, const PipelineBench& bench, bool ha
 
 Trials make_trials(PipelineBench& bench, const PipelineBenchOptions& options) {
   const uint32_t most = *std::max_element(options.cores.begin(), options.cores.end());
-  const auto rig = std::make_shared<StageRig>(bench.input(), bench.profile(),
+  const auto rig = std::make_shared<StageRig>(bench.input(), bench.choice(),
                                               std::max(options.fetch_slots, 2 * most), bench.staging());
   std::vector<StageKind> kinds{StageKind::kReceive, StageKind::kUnpack};
   if (options.separate_stages) {

@@ -50,7 +50,8 @@ class PipelineBench {
 
   const PipelineBenchOptions& options() const { return options_; }
   BenchInput& input() { return *input_; }
-  const Profile& profile() const { return profile_; }
+  const ProfileChoice& choice() const { return choice_; }
+  const Profile& profile() const { return choice_.profile; }
   BenchStore& store() { return *store_; }
   const Clock& clock() const { return clock_; }
   const std::shared_ptr<SharedRegion>& staging() const { return staging_; }
@@ -71,7 +72,7 @@ class PipelineBench {
  private:
   void read_back();
   PipelineBenchOptions options_;
-  Profile profile_;
+  ProfileChoice choice_;
   std::vector<int> allowed_;
   MonotonicClock clock_;
   std::unique_ptr<BenchInput> input_;

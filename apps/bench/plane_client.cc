@@ -49,6 +49,7 @@ void PlaneClient::ask(LinkOp op, const BenchInput& input, uint64_t number) {
   request.op = op;
   request.part = input.part(index).part;
   request.key = bench_key(session_.profile(), index / input.geometry().parts());
+  request.set_chunk_index(input.chunk_of(index));
   request.staging_offset = number % places_ * stride_;
   request.deadline_ns = clock_.now_ns() + kPatienceNs;
   if (!requests_.push(request)) throw StartError("the plane takes no more requests: this is a bug");

@@ -40,7 +40,7 @@ class RunningPlane {
         Pipeline::create(options, bench.store().at_rate(gbit_per_s), bench.clock(), sessions_, message);
     if (!made) throw StartError(message);
     pipeline_ = std::move(*made);
-    open_bench_session(sessions_[0], bench.input().geometry(), bench.profile(), *bench.staging(),
+    open_bench_session(sessions_[0], bench.input().geometry(), bench.choice(), *bench.staging(),
                        PlaneClient::kRingEntries);
     client_ =
         std::make_unique<PlaneClient>(sessions_[0], pipeline_->doorbell(), *bench.staging(), bench.window());
@@ -144,8 +144,9 @@ class PlaneTrial final : public Trial {
 }  // namespace
 
 PipelineBench::PipelineBench(const PipelineBenchOptions& options)
-    : options_(options), profile_(chosen_profiles({options.profile}).front()), allowed_(allowed_cores()) {
+    : options_(options), allowed_(allowed_cores()) {
   input_ = load_bench_input(options.dump);
+  choice_ = chosen_profiles({options.profile}, options.dump, *input_).front();
   store_ = std::make_unique<BenchStore>(options.store, input_->value_bytes() * 2);
   staging_ = make_bench_staging(std::max(kStagingBytes, 2 * input_->geometry().chunk_bytes()));
   RunningPlane(*this, 0, std::min(2u, machine_cores())).client().save(*input_);
@@ -158,7 +159,7 @@ void PipelineBench::read_back() {
   uint64_t record_bytes = 0;
   for (uint32_t part = 0; part < input_->parts(); ++part) {
     const PartShape shape = input_->part(part);
-    const ChunkKey key = bench_key(profile_, part / input_->geometry().parts());
+    const ChunkKey key = bench_key(profile(), part / input_->geometry().parts());
     StoreDone done;
     bool good = client
                     ->get(0, StoreKey(key, shape.part), std::span(record).first(kRecordBytesMax),
@@ -167,8 +168,8 @@ void PipelineBench::read_back() {
     while (good && client->poll({&done, 1}) == 0) continue;
     auto& values = expected_.emplace_back(shape.value_bytes());
     const auto stored = std::span<const std::byte>(record).first(done.bytes);
-    good =
-        good && done.error == Error::kNone && decode_part(stored, shape, key, ChunkKey{}, values).has_value();
+    good = good && done.error == Error::kNone &&
+           decode_part(stored, shape, key, ChunkKey{}, values, profile().model).has_value();
     if (!good) {
       throw StartError(
           "a record that was saved just now cannot be read back: has the store too little memory?");

@@ -67,8 +67,8 @@ void add_stages(const std::shared_ptr<StageRig>& rig, BenchStore& store, BenchSt
 }
 
 StageReport run_trials(const StageOptions& options) {
-  const std::vector<Profile> profiles = chosen_profiles(options.profiles);
   const auto input = load_bench_input(options.dump);
+  const std::vector<ProfileChoice> profiles = chosen_profiles(options.profiles, options.dump, *input);
   const uint64_t bytes = kSlots * kRecordBytesMax * profiles.size();
   BenchStore store(options.store, bytes), memory("memory", bytes);
   StageReport report;
@@ -80,8 +80,8 @@ StageReport run_trials(const StageOptions& options) {
   const auto staging = make_bench_staging(kStagingBytes);
   const MonotonicClock clock;
   Trials trials;
-  for (const Profile& profile : profiles) {
-    const auto rig = std::make_shared<StageRig>(*input, profile, kSlots, staging);
+  for (const ProfileChoice& choice : profiles) {
+    const auto rig = std::make_shared<StageRig>(*input, choice, kSlots, staging);
     if (trials.empty()) {
       trials.push_back(stage_trial("null", StageKind::kNull, rig, clock));
       trials.back()->row.note = "the way through pipes and loop alone";

@@ -32,27 +32,27 @@ ChunkKey bench_key(const Profile& profile, uint32_t chunk) {
   return key;
 }
 
-void open_bench_session(Session& session, const KvGeometry& geometry, const Profile& profile,
+void open_bench_session(Session& session, const KvGeometry& geometry, const ProfileChoice& choice,
                         const SharedRegion& staging, uint32_t ring_entries) {
   LinkHello hello;
   hello.geometry = geometry;
-  profile.name().copy(hello.profile, sizeof hello.profile - 1);
+  choice.profile.name().copy(hello.profile, sizeof hello.profile - 1);
   hello.staging_bytes = staging.size();
   std::snprintf(hello.client_name, sizeof hello.client_name, "bench");
   std::string message;
-  if (!session.open(hello, dup(staging.fd()), ring_entries, message)) throw StartError(message);
+  if (!session.open(hello, dup(staging.fd()), ring_entries, message, choice.model)) throw StartError(message);
 }
 
-StageRig::StageRig(BenchInput& input, const Profile& profile, uint32_t fetch_slots,
+StageRig::StageRig(BenchInput& input, const ProfileChoice& choice, uint32_t fetch_slots,
                    std::shared_ptr<SharedRegion> staging)
     : staging_(std::move(staging)) {
-  open_bench_session(session_, input.geometry(), profile, *staging_, 64);
+  open_bench_session(session_, input.geometry(), choice, *staging_, 64);
   auto pool = SlotPool::create(fetch_slots, fetch_slots);
   if (!pool) throw StartError(fmt::format("no memory for {} slots", 2 * fetch_slots));
   pool_ = std::move(*pool);
   stride_ = (part_shape(input.geometry(), 0).value_bytes() + 63) / 64 * 64;
   const size_t places = staging_->size() / stride_;
-  must(places >= 2 * size_t{fetch_slots}, profile, "parts do not fit the bench's staging memory");
+  must(places >= 2 * size_t{fetch_slots}, choice.profile, "parts do not fit the bench's staging memory");
   turns_ = (places - fetch_slots) / fetch_slots;
   expected_.resize(fetch_slots);
   records_.resize(fetch_slots);
@@ -68,6 +68,7 @@ void StageRig::fill(BenchInput& input, uint32_t i) {
     slot->request.op = slot == slots[0] ? LinkOp::kFetch : LinkOp::kSave;
     slot->request.part = slot->shape.part;
     slot->request.key = bench_key(profile(), part / input.geometry().parts());
+    slot->request.set_chunk_index(input.chunk_of(part));
     slot->request.deadline_ns = UINT64_MAX;
   }
   Slot& fetching = *fetching_.emplace_back(slots[0]);

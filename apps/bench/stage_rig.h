@@ -18,7 +18,7 @@ std::shared_ptr<SharedRegion> make_bench_staging(size_t bytes);
 /// The key under which benches store a chunk: nobody's text.
 ChunkKey bench_key(const Profile& profile, uint32_t chunk);
 /// Makes `session` one of an engine with this geometry, profile and staging memory. Throws StartError.
-void open_bench_session(Session& session, const KvGeometry& geometry, const Profile& profile,
+void open_bench_session(Session& session, const KvGeometry& geometry, const ProfileChoice& choice,
                         const SharedRegion& staging, uint32_t ring_entries);
 
 /// Half of the slots fetch, half save; slot i is about part i of the input, from the start again when there
@@ -27,7 +27,7 @@ void open_bench_session(Session& session, const KvGeometry& geometry, const Prof
 class StageRig {
  public:
   /// Throws StartError.
-  StageRig(BenchInput& input, const Profile& profile, uint32_t fetch_slots,
+  StageRig(BenchInput& input, const ProfileChoice& choice, uint32_t fetch_slots,
            std::shared_ptr<SharedRegion> staging);
 
   SlotPool& pool() { return pool_; }

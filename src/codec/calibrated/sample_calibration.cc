@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include "codec/element.h"
@@ -26,7 +27,58 @@ RansTable table_for(float step) {
   return fit_rans_table(counts);
 }
 
+/// Mean and deviation of each channel of a plane.
+struct ChannelMoments {
+  std::vector<float> means, deviations;
+  ChannelMoments(const KvGeometry& geometry, const std::byte* values)
+      : means(geometry.channels()), deviations(geometry.channels()) {
+    const uint32_t channels = geometry.channels();
+    for (const bool squares : {false, true}) {
+      std::vector<float>& sums = squares ? deviations : means;
+      for (size_t i = 0; i < geometry.plane_values(); ++i) {
+        uint16_t bits;
+        std::memcpy(&bits, values + i * kElementBytes, sizeof bits);
+        const float value = element::to_float(bits, geometry.element);
+        const float off = value - means[i % channels];
+        sums[i % channels] += (squares ? off * off : value) / static_cast<float>(geometry.chunk_tokens);
+      }
+    }
+    for (float& deviation : deviations) deviation = std::max(std::sqrt(deviation), 1e-3f);
+  }
+  /// Two channels that turn together get what their circle has; its mean is nothing.
+  void turn(const KvGeometry& geometry, uint32_t rotary_dim) {
+    const uint32_t pairs = rotary_dim / 2;
+    for (uint32_t head = 0; head < geometry.channels(); head += geometry.head_dim) {
+      for (uint32_t pair = head; pair < head + pairs; ++pair) {
+        float square = 0;
+        for (const uint32_t i : {pair, pair + pairs})
+          square += deviations[i] * deviations[i] + means[i] * means[i];
+        for (const uint32_t i : {pair, pair + pairs}) {
+          deviations[i] = std::sqrt(square / 2);
+          means[i] = 0;
+        }
+      }
+    }
+  }
+};
+
 }  // namespace
+
+Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed,
+                               std::span<const std::byte> chunk) {
+  Calibration made = sample_calibration(geometry, rotation, seed);
+  for (uint32_t plane = 0; plane < geometry.planes(); ++plane) {
+    ChannelMoments moments(geometry, chunk.data() + plane * geometry.plane_bytes());
+    if (plane % 2 == 0 && !rotation.frequencies.empty()) moments.turn(geometry, rotation.rotary_dim);
+    for (uint32_t channel = 0; channel < geometry.channels(); ++channel) {
+      const size_t at = size_t{plane} * geometry.channels() + channel;
+      const float step = element::from_bf16(made.base_steps[at]) * moments.deviations[channel];
+      made.base_steps[at] = element::to_bf16(step);
+      made.means[at] = element::to_bf16(moments.means[channel]);
+    }
+  }
+  return made;
+}
 
 KeyRotation sample_rotation(uint32_t rotary_dim, RotationPairing pairing) {
   KeyRotation rotation{pairing, rotary_dim, {}};

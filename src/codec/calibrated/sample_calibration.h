@@ -1,7 +1,9 @@
 // A calibration of made-up values, for what needs one and has no model: benches, trials at start, tests.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "codec/calibrated/calibration.h"
 
@@ -11,6 +13,11 @@ namespace shadowserve {
 /// (about 1.9 bits a symbol at `balanced`), points near, balanced and far. Rotations are `rotation`, or none
 /// where it has no frequencies. The same for the same arguments. Its hash names nothing.
 Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed);
+
+/// The same with steps in proportion to the deviations of these values, one chunk in canonical layout, whose
+/// keys need not have been rotated: what a bench of made-up values takes.
+Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed,
+                               std::span<const std::byte> chunk);
 
 /// RoPE of the first `rotary_dim` dims of a head with the usual base of 10,000.
 KeyRotation sample_rotation(uint32_t rotary_dim, RotationPairing pairing);
