@@ -53,8 +53,9 @@ typedef struct ss_options {
   int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
   int32_t device; /* 1 + the CUDA device that holds the pages; 0 = pages in host memory (ss_transfer only).
                      The staging memory is then taken there as well */
-  const char* calibration; /* path of the model's calibration file; required with the profiles near, balanced
-                              and far, default none. Read once, when an object is opened */
+  const char* calibration; /* path of the model's calibration file, read once, when an object is opened. The
+                              profiles near, balanced and far need it; default: what was published for these
+                              weights is asked of the data plane, for 5 s at the longest */
   const char* weights_fingerprint; /* what ss_model_fingerprint() writes to `weights`: a calibration for other
                                       weights is refused; default: not compared */
 } ss_options;

@@ -21,8 +21,11 @@ class Handle {
  public:
   explicit Handle(const py::dict& given) {
     const OptionsDict options(given);
-    char message[512] = "";
-    object_ = kOpen(&options.options(), message, sizeof message);
+    char message[768] = "";
+    {
+      py::gil_scoped_release without_lock;  // it may wait for the data plane
+      object_ = kOpen(&options.options(), message, sizeof message);
+    }
     if (object_ == nullptr) throw py::value_error(message);
   }
   ~Handle() { close(); }

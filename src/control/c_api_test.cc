@@ -71,8 +71,10 @@ TEST(CApi, CalibratedProfilesNeedTheirCalibration) {
       EXPECT_EQ(
           refusal(options, transfer),
           "profile \"" + std::string(profile) +
-              "\" needs a calibration of this model: make one with `shadowserve calibrate MODEL` and set "
-              "calibration to its file");
+              "\" needs a calibration of this model, and the data plane gave none (it finds one by the "
+              "fingerprint of the weights, which nobody read): make one with `shadowserve calibrate "
+              "MODEL`, and set calibration to its file or publish it with `shadowserve calibration publish "
+              "FILE`");
     }
     options.calibration = good.path().c_str();
     EXPECT_EQ(refusal(options), "");

@@ -13,6 +13,7 @@
 #include "chunk/record.h"
 #include "control/staging_table.h"
 #include "kernels/device_memory.h"
+#include "wire/calibration_call.h"
 #include "wire/socket_path.h"
 #include "world/clock.h"
 
@@ -28,6 +29,9 @@ bool is_calibrated(std::string_view profile) {
   return std::find(kCalibratedProfiles.begin(), kCalibratedProfiles.end(), profile) !=
          kCalibratedProfiles.end();
 }
+
+// A plane that starts together with the engine is waited for; so is its store.
+constexpr uint64_t kCalibrationPatienceNs = 5'000 * kNsPerMs;
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -125,6 +129,26 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   return role == ClientRole::kTransfer ? staging_problem(options) : std::string();
 }
 
+Result<std::shared_ptr<const CalibrationFile>> calibration_from_plane(const std::string& weights,
+                                                                      const ClientOptions& options,
+                                                                      std::string& message) {
+  const auto fingerprint = key_from_hex(weights);
+  auto file = Result<std::vector<std::byte>>(fail(Error::kConfig));
+  if (fingerprint) {
+    const uint64_t by_ns = MonotonicClock().now_ns() + kCalibrationPatienceNs;
+    file = fetch_calibration(options.socket_path, *fingerprint, by_ns, message);
+    if (file) return take_calibration(*file, "from the data plane", options.geometry(), message);
+  } else {
+    message = "it finds one by the fingerprint of the weights, which nobody read";
+  }
+  message = fmt::format(
+      "profile \"{}\" needs a calibration of this model, and the data plane gave none ({}): make one with "
+      "`shadowserve calibrate MODEL`, and set calibration to its file or publish it with "
+      "`shadowserve calibration publish FILE`",
+      options.profile, message);
+  return fail(file.error());
+}
+
 /// What a calibrated profile needs besides its name; its records are another calibration's neither to read
 /// nor to find.
 Result<void> add_calibration(const ss_options& from, ClientOptions& options, std::string& message) {
@@ -137,20 +161,13 @@ Result<void> add_calibration(const ss_options& from, ClientOptions& options, std
         path, options.profile);
     return fail(Error::kConfig);
   }
-  if (path.empty()) {
-    message = fmt::format(
-        "profile \"{}\" needs a calibration of this model: make one with `shadowserve calibrate MODEL` and "
-        "set "
-        "calibration to its file",
-        options.profile);
-    return fail(Error::kConfig);
+  auto taken = path.empty() ? calibration_from_plane(weights, options, message)
+                            : read_calibration_file(path, options.geometry(), message);
+  if (!taken) return fail(taken.error());
+  if (!path.empty() && !weights.empty()) {
+    if (auto fits = check_weights(**taken, path, weights, message); !fits) return fits;
   }
-  auto read = read_calibration_file(path, options.geometry(), message);
-  if (!read) return fail(read.error());
-  if (!weights.empty()) {
-    if (auto fits = check_weights(**read, path, weights, message); !fits) return fits;
-  }
-  options.calibration = std::move(*read);
+  options.calibration = std::move(*taken);
   options.space.profile += ":" + to_hex(options.calibration->hash);
   return {};
 }

@@ -34,7 +34,8 @@ struct ClientOptions {
 
 enum class ClientRole : uint8_t { kLookup, kTransfer };
 
-/// Fills in defaults; reads the calibration. kConfig with a sentence in `message` that names the field.
+/// Fills in defaults; reads the calibration, or asks the plane for it, which may take 5 s. kConfig with a
+/// sentence in `message` that names the field.
 Result<ClientOptions> read_options(const ss_options& options, ClientRole role, std::string& message);
 
 }  // namespace shadowserve

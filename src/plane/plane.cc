@@ -93,11 +93,19 @@ class HostPlane final : public Plane {
     auto created = Pipeline::create(pipeline, *plane->backend_, plane->clock_, plane->sessions_, message);
     if (!created) return fail(created.error());
     plane->pipeline_ = std::move(*created);
+    auto calibrations = plane->backend_->client(plane->clock_, CalibrationDesk::kCallersMax);
+    if (!calibrations) {
+      message = fmt::format("cannot open a client of {}", plane->backend_->describe());
+      return fail(calibrations.error());
+    }
+    plane->calibrations_ = std::move(*calibrations);
+    plane->desk_ = std::make_unique<CalibrationDesk>(*plane->calibrations_, plane->clock_);
     plane->reception_ = std::make_unique<Reception>(
         plane->sessions_, plane->pipeline_->doorbell(), [raw = plane.get()] { return raw->stats_json(); },
         [pipeline = plane->pipeline_.get()](int device, std::string& said) {
           return pipeline->prepare_device(device, said);
-        });
+        },
+        *plane->desk_);
     if (const auto bound = plane->reception_->listen(options.socket_path, message); !bound) {
       return fail(bound.error());
     }
@@ -109,6 +117,7 @@ class HostPlane final : public Plane {
 
   ~HostPlane() override {
     reception_.reset();
+    desk_.reset();
     if (pipeline_) pipeline_->stop();
   }
 
@@ -165,6 +174,8 @@ class HostPlane final : public Plane {
   std::array<Session, kSessionsMax> sessions_;
   std::unique_ptr<StoreBackend> backend_;
   std::unique_ptr<Pipeline> pipeline_;
+  std::unique_ptr<RecordStore> calibrations_;
+  std::unique_ptr<CalibrationDesk> desk_;
   std::unique_ptr<Reception> reception_;
 };
 

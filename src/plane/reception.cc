@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "wire/sealed_bytes.h"
 #include "wire/unix_socket.h"
@@ -19,6 +20,7 @@ namespace {
 constexpr uint64_t kLinkTag = 1'000'001;
 constexpr uint64_t kStatsTag = 1'000'002;
 constexpr uint64_t kStopTag = 1'000'003;
+constexpr uint64_t kDeskTag = 1'000'004;  // only wakes: the desk has a step in every turn
 constexpr uint64_t kHelloTimeoutNs = 2'000 * kNsPerMs;
 
 uint64_t now_ns() { return MonotonicClock().now_ns(); }
@@ -30,11 +32,12 @@ bool sends_staging(const LinkHello& hello) {
 }  // namespace
 
 Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell,
-                     std::function<std::string()> stats, PrepareDevice prepare_device)
+                     std::function<std::string()> stats, PrepareDevice prepare_device, CalibrationDesk& desk)
     : sessions_(sessions),
       plane_doorbell_(plane_doorbell),
       stats_(std::move(stats)),
       prepare_device_(std::move(prepare_device)),
+      desk_(desk),
       epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
 
 Reception::~Reception() {
@@ -70,10 +73,11 @@ Result<void> Reception::listen(const std::string& socket_path, std::string& mess
 
 void Reception::serve(int stop_fd) {
   watch(stop_fd, kStopTag);
+  if (desk_.wake_fd() >= 0) watch(desk_.wake_fd(), kDeskTag);
   for (;;) {
-    const bool draining = close_drained();
+    const bool soon = close_drained() | desk_.step();
     epoll_event events[16];
-    const int count = epoll_wait(epoll_fd_, events, 16, draining ? 5 : 500);
+    const int count = epoll_wait(epoll_fd_, events, 16, soon ? 5 : 500);
     for (int i = 0; i < count; ++i) {
       const uint64_t tag = events[i].data.u64;
       if (tag == kStopTag) return;
@@ -112,13 +116,26 @@ void Reception::accept_peer() {
 }
 
 void Reception::hear(Peer& peer) {
-  LinkHello hello;
+  union {
+    uint32_t magic;
+    LinkHello hello;
+    CalibrationCall call;
+  } first{};
   ReceivedFds fds;
-  const ssize_t got = receive_with_fds(peer.fd, &hello, sizeof(hello), fds);
+  const ssize_t got = receive_with_fds(peer.fd, &first, sizeof(first), fds);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   // After the hello nothing is ever sent: whatever arrives on an attached link ends it, silence is the rule.
   if (got <= 0 || peer.session != nullptr) return part(peer);
-  if (got != sizeof(hello) || hello.magic != kLinkMagic || hello.version != kLinkVersion) {
+  if (got == sizeof(CalibrationCall) && first.magic == kCalibrationCallMagic) {
+    const int fd = std::exchange(peer, {}).fd;
+    epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+    return desk_.take(fd, first.call, fds);
+  }
+  hear_hello(peer, first.hello, static_cast<size_t>(got), fds);
+}
+
+void Reception::hear_hello(Peer& peer, const LinkHello& hello, size_t bytes, ReceivedFds& fds) {
+  if (bytes != sizeof(hello) || hello.magic != kLinkMagic || hello.version != kLinkVersion) {
     return refuse(peer, Error::kConfig, fmt::format("this data plane speaks link version {}", kLinkVersion));
   }
   if (fds.count() != size_t{sends_staging(hello)} + (hello.calibration_bytes > 0 ? 1 : 0)) {

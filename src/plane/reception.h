@@ -7,6 +7,7 @@
 #include <string>
 
 #include "plane/calibrated_models.h"
+#include "plane/calibration_desk.h"
 #include "plane/session.h"
 #include "plane/stage.h"
 #include "wire/unix_socket.h"
@@ -19,7 +20,7 @@ class Reception {
   /// Makes the plane ready for engines with memory on this GPU, or says in a sentence why that cannot be.
   using PrepareDevice = std::function<Result<void>(int device, std::string& message)>;
   Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats,
-            PrepareDevice prepare_device);
+            PrepareDevice prepare_device, CalibrationDesk& desk);
   ~Reception();
   Reception(const Reception&) = delete;
   Reception& operator=(const Reception&) = delete;
@@ -39,6 +40,7 @@ class Reception {
   void watch(int fd, uint64_t tag);
   void accept_peer();
   void hear(Peer& peer);
+  void hear_hello(Peer& peer, const LinkHello& hello, size_t bytes, ReceivedFds& fds);
   Result<void> attach(Session& session, const LinkHello& hello, ReceivedFds& fds, std::string& message);
   Result<std::shared_ptr<const CalibratedModel>> read_model(const LinkHello& hello, int fd,
                                                             std::string& message);
@@ -53,6 +55,7 @@ class Reception {
   std::function<std::string()> stats_;
   PrepareDevice prepare_device_;
   CalibratedModels models_;
+  CalibrationDesk& desk_;
   std::string socket_path_;
   int epoll_fd_ = -1;
   int link_fd_ = -1;

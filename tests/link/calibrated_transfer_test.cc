@@ -10,6 +10,7 @@
 #include "fuzz/calibration_mutant.h"
 #include "link/link_engine.h"
 #include "memory/frozen_heap.h"
+#include "wire/calibration_call.h"
 
 namespace shadowserve {
 namespace {
@@ -122,15 +123,87 @@ TEST(CalibratedEngines, AreRefusedByNameBeforeTheyServe) {
   ThreadedPlane plane("memory:");
   const SampleFile sample(1);
   EXPECT_EQ(refusal(sample.options("balanced")), "") << "negative control";
-  EXPECT_EQ(
-      refusal(engine_options("balanced")),
-      "profile \"balanced\" needs a calibration of this model: make one with `shadowserve calibrate MODEL` "
-      "and set calibration to its file");
+  EXPECT_NE(refusal(engine_options("balanced")).find("make one with `shadowserve calibrate MODEL`, and set"),
+            std::string::npos);
   auto damaged = sample.bytes;
   damaged[damaged.size() / 2] ^= std::byte{1};
   sample.write(damaged);
   EXPECT_EQ(refusal(sample.options("balanced")),
             "calibration " + sample.path + " is damaged: its SHA-256 does not fit");
+}
+
+class PublishedCalibration : public ::testing::TestWithParam<const char*> {
+ protected:
+  static uint64_t soon_ns() { return MonotonicClock().now_ns() + 5'000 * kNsPerMs; }
+  static ss_options options_of(const std::string& weights) {
+    ss_options options = engine_options("balanced");
+    options.weights_fingerprint = weights.c_str();
+    return options;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  const std::string folder_ = scratch("published");
+  const std::string url_ = std::string(GetParam()) == "rocksdb" ? "rocksdb:" + folder_ : GetParam();
+  const std::string socket_ = engine_options("raw").socket_path;
+  std::string message_;
+};
+
+TEST_P(PublishedCalibration, EveryEngineOfTheModelFindsIt) {
+  const SampleFile sample(1), newer(2);
+  const std::string weights(64, '0'), others(64, '1');  // a sample's fingerprint is zeros
+  auto plane = std::make_unique<ThreadedPlane>(url_);
+  EXPECT_NE(refusal(options_of(weights)).find("none was published for these weights"), std::string::npos);
+  ASSERT_TRUE(publish_calibration(socket_, sample.bytes, soon_ns(), message_)) << message_;
+  EXPECT_EQ(fetch_calibration(socket_, {}, soon_ns(), message_).value(), sample.bytes);
+  EXPECT_NE(refusal(options_of(others)).find("none was published"), std::string::npos) << "another model";
+
+  const auto tokens = prompt(512, 4);
+  {
+    Engine without(options_of(weights)), with(sample.options("balanced"));
+    without.compute(1);
+    with.compute(2);
+    without.save(without.chain(tokens), table(0, 4));
+    EXPECT_EQ(with.stored(with.chain(tokens)), 2) << "the same as from the file";
+    EXPECT_EQ(with.fetch(with.chain(tokens), table(8, 4)).error, 0);
+  }
+  // One that is damaged is not kept, and what was kept stays.
+  auto damaged = sample.bytes;
+  damaged[damaged.size() / 2] ^= std::byte{1};
+  EXPECT_EQ(publish_calibration(socket_, damaged, soon_ns(), message_).error(), Error::kConfig);
+  EXPECT_EQ(message_, "the calibration is damaged: its SHA-256 does not fit");
+  EXPECT_EQ(fetch_calibration(socket_, {}, soon_ns(), message_).value(), sample.bytes);
+  ASSERT_TRUE(publish_calibration(socket_, newer.bytes, soon_ns(), message_)) << message_;
+  EXPECT_EQ(fetch_calibration(socket_, {}, soon_ns(), message_).value(), newer.bytes)
+      << "the last one counts";
+  if (url_ == "memory:") return;
+  plane.reset();
+  plane = std::make_unique<ThreadedPlane>(url_);
+  EXPECT_EQ(fetch_calibration(socket_, {}, soon_ns(), message_).value(), newer.bytes) << "it is in the store";
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, PublishedCalibration, ::testing::Values("memory:", "rocksdb"),
+                         [](const auto& info) { return info.index == 0 ? "Memory" : "Rocksdb"; });
+
+TEST(CalibratedEngines, WaitForAPlaneThatIsJustStartingAndNotForever) {
+  const SampleFile sample(1);
+  const std::string weights(64, '0');
+  ss_options options = engine_options("balanced");
+  options.weights_fingerprint = weights.c_str();
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_NE(refusal(options).find("no data plane answers on"), std::string::npos);
+  const auto took = std::chrono::steady_clock::now() - began;
+  EXPECT_GT(took, std::chrono::milliseconds(4900));
+  EXPECT_LT(took, std::chrono::milliseconds(5900));
+
+  std::unique_ptr<ThreadedPlane> plane;
+  std::thread late([&plane] {
+    usleep(500'000);
+    plane = std::make_unique<ThreadedPlane>("memory:");
+  });
+  std::string message;
+  const uint64_t by_ns = MonotonicClock().now_ns() + 5'000 * kNsPerMs;
+  EXPECT_TRUE(publish_calibration(options.socket_path, sample.bytes, by_ns, message)) << message;
+  late.join();
+  EXPECT_EQ(refusal(options), "");
 }
 
 }  // namespace
