@@ -44,8 +44,8 @@ int run_calibrate(const std::vector<std::string>& given) {
 }  // namespace
 
 Command add_calibrate_command(CLI::App& root) {
-  CLI::App* app = root.add_subcommand(
-      "calibrate", "Measure a model, once, for denser profiles; engines do not use these yet");
+  CLI::App* app =
+      root.add_subcommand("calibrate", "Measure a model, once, for the profiles near, balanced and far");
   app->set_help_flag("");  // --help, like everything behind the name, is the package's
   app->prefix_command();
   return {app, [app] { return run_calibrate(app->remaining()); }, /*passes_on=*/true};

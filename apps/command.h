@@ -43,7 +43,10 @@ Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
 Command add_plan_command(CLI::App& root);
 Command add_calibrate_command(CLI::App& root);
-/// `codec` alone only explains itself; what it can do are subcommands of its own, likewise `bench`.
+/// These groups alone only explain themselves; what they can do are subcommands of their own.
+Command add_calibration_command(CLI::App& root);
+Command add_show_calibration_command(CLI::App& calibration);
+Command add_publish_calibration_command(CLI::App& calibration);
 Command add_codec_command(CLI::App& root);
 Command add_roundtrip_command(CLI::App& codec);
 Command add_bench_command(CLI::App& root);

@@ -19,7 +19,8 @@ Examples:
   shadowserve stats                                     watch it work
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
   shadowserve plan --link 20gbit --cores 2 --model DIR  which profile here, and why?
-  shadowserve calibrate MODEL                           for denser profiles to come (needs PyTorch)
+  shadowserve calibrate MODEL                           for the profiles near, balanced and far (needs PyTorch)
+  shadowserve calibration publish FILE                  so that every engine of the model has it
   shadowserve bench codec                               how fast are the codec and its peers here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
@@ -48,7 +49,8 @@ int run_command(int argument_count, char** arguments) {
   root.set_version_flag("--version", std::string("shadowserve ") + SHADOWSERVE_VERSION);
   root.footer(kFooter);
   root.allow_extras();
-  const Command codec = add_codec_command(root), bench = add_bench_command(root);
+  const Command calibration = add_calibration_command(root), codec = add_codec_command(root),
+                bench = add_bench_command(root);
   // Groups before what is in them: the last one that was named runs.
   const std::array commands = {add_plane_command(root),
                                add_doctor_command(root),
@@ -56,6 +58,9 @@ int run_command(int argument_count, char** arguments) {
                                add_stats_command(root),
                                add_plan_command(root),
                                add_calibrate_command(root),
+                               calibration,
+                               add_show_calibration_command(*calibration.app),
+                               add_publish_calibration_command(*calibration.app),
                                codec,
                                add_roundtrip_command(*codec.app),
                                bench,

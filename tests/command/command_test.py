@@ -10,7 +10,7 @@ import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
 SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec",
-               "bench stage", "bench pipeline")
+               "bench stage", "bench pipeline", "calibration", "calibration show", "calibration publish")
 
 
 def clean_environment(**more):
@@ -95,6 +95,32 @@ class Calibrate(unittest.TestCase):
         self.assertIn("pip install", err)
 
 
+TINY_CALIBRATION = pathlib.Path(__file__).resolve().parents[1] / "golden" / "tiny.cal"
+
+
+class CalibrationFiles(unittest.TestCase):
+    def test_a_file_is_shown_in_plain_words(self):
+        code, out, err = run("calibration", "show", str(TINY_CALIBRATION))
+        self.assertEqual((code, err), (0, ""))
+        for words in ("2 layers of 2 heads x 16 in bf16", bytes(range(32)).hex(), "balanced"):
+            self.assertIn(words, out)
+
+    def test_mistakes_are_named(self):
+        with tempfile.NamedTemporaryFile(suffix=".cal") as file:
+            file.write(TINY_CALIBRATION.read_bytes().replace(b"near", b"neat"))
+            file.flush()
+            for what in (["show", file.name], ["publish", file.name, "--socket", "/tmp/no-such-socket"]):
+                code, out, err = run("calibration", *what)
+                self.assertEqual((code, out), (1, ""))
+                self.assertIn(f"{file.name} is damaged", err)
+        code, _, err = run("calibration", "show", "/no/file.cal")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot read /no/file.cal", err)
+        code, _, err = run("calibration", "publish", str(TINY_CALIBRATION), "--socket", "/tmp/no-such-socket")
+        self.assertEqual(code, 1)
+        self.assertIn("no data plane answers on /tmp/no-such-socket", err)
+
+
 class RunningPlane(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -110,6 +136,11 @@ class RunningPlane(unittest.TestCase):
         first = self.plane.stdout.readline()
         self.assertIn(self.socket, first)
         self.assertIn("ready", self.plane.stdout.readline())
+
+    def test_it_keeps_calibrations(self):
+        code, out, err = run("calibration", "publish", str(TINY_CALIBRATION), "--socket", self.socket)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn(bytes(range(32)).hex(), out)
 
     def test_it_is_watched_and_stops(self):
         code, out, err = run("stats", "--once", "--socket", self.socket)
