@@ -36,7 +36,7 @@ def test_a_calibration_goes_along_with_what_it_has_to_fit():
         ({"calibration": 5}, "'calibration' is 5"),
         ({"sokcet": "/run/x"}, "did you mean 'socket'"),
         ({"fetch_timeout": 5}, "did you mean 'fetch_timeout_ms'"),
-        ({"zzz": 5}, "known are chunk_tokens"),
+        ({"zzz": 5}, "known are calibration, chunk_tokens"),
         ({"chunk_tokens": "256"}, "'chunk_tokens' is '256'; it has to be"),
         ({"save": 1}, "'save' is 1; it has to be"),
         ({"staging_mib": True}, "'staging_mib' is True"),
