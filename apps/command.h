@@ -43,6 +43,7 @@ Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
 Command add_plan_command(CLI::App& root);
 Command add_calibrate_command(CLI::App& root);
+Command add_quality_command(CLI::App& root);
 /// These groups alone only explain themselves; what they can do are subcommands of their own.
 Command add_calibration_command(CLI::App& root);
 Command add_show_calibration_command(CLI::App& calibration);

@@ -20,6 +20,7 @@ Examples:
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
   shadowserve plan --link 20gbit --cores 2 --model DIR  which profile here, and why?
   shadowserve calibrate MODEL                           for the profiles near, balanced and far (needs PyTorch)
+  shadowserve quality MODEL                             what each profile costs in answers (needs vLLM)
   shadowserve calibration publish FILE                  so that every engine of the model has it
   shadowserve bench codec                               how fast are the codec and its peers here?
 
@@ -58,6 +59,7 @@ int run_command(int argument_count, char** arguments) {
                                add_stats_command(root),
                                add_plan_command(root),
                                add_calibrate_command(root),
+                               add_quality_command(root),
                                calibration,
                                add_show_calibration_command(*calibration.app),
                                add_publish_calibration_command(*calibration.app),

@@ -1,5 +1,6 @@
 """Rows of a measurement as an engine would give them, and the command that runs a data plane."""
 
+import os
 import pathlib
 import shutil
 import sys
@@ -35,7 +36,9 @@ def rows(plan) -> list[Row]:
 
 @pytest.fixture(scope="session")
 def shadowserve_command() -> str:
-    """Beside this Python, on the path, or the newest built in this checkout."""
+    """$COMMAND_UNDER_TEST, beside this Python, on the path, or the newest built in this checkout."""
+    if named := os.environ.get("COMMAND_UNDER_TEST"):
+        return named
     beside = pathlib.Path(sys.executable).with_name("shadowserve")
     built = sorted(CHECKOUT.glob("build/*/apps/shadowserve"), key=lambda path: path.stat().st_mtime)
     found = str(beside) if beside.exists() else shutil.which("shadowserve") or (str(built[-1]) if built else None)

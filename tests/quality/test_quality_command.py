@@ -83,6 +83,17 @@ def run_command(words: list[str]) -> subprocess.CompletedProcess:
     )
 
 
+def test_the_shadowserve_command_hands_over(shadowserve_command):
+    """With all words as they are, to the package's own command line."""
+    path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [shadowserve_command, "quality", "MODEL", "--peers", "kivi 4"], env=os.environ | {"PATH": path},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no peer 'kivi 4'; did you mean 'kivi4'?" in done.stderr
+
+
 def listens(path: str) -> bool:
     return subprocess.run(
         [sys.executable, "-c", f"import socket; socket.socket(1, 5).connect({path!r})"], stderr=subprocess.DEVNULL
