@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "codec/calibrated/calibrated_model.h"
+#include "codec/calibrated/sample_calibration.h"
 #include "command.h"
 #include "plan_choice.h"
 #include "plan_model.h"
@@ -18,13 +20,14 @@ Examples:
   shadowserve plan --link 5gbit --cores 1 --shape 32x8x128 --context 16384
   shadowserve plan --link 100gbit --cores 4 --shape 32x8x128 --divergence 0      lossless only
 
+near, balanced and far need a calibration of the model (`shadowserve calibrate MODEL`).
 Unpacking is measured now, on one core of this machine. Sizes and divergences are those of Gemma 3 270M on one text;
 `shadowserve bench codec --input DUMP` measures sizes on your model's cache.)";
 
 constexpr double kSecondsPerProfile = 0.15;
 
-/// Sizes: docs/results/codec.md. Divergences: mean KL of the next token over 384 tokens after 1,024 quantized
-/// ones.
+/// Sizes: docs/results/codec.md, and docs/decisions/0012-calibrated-quantizer.md. Divergences: mean KL of the
+/// next token over 384 tokens after 1,024 quantized ones.
 struct KnownProfile {
   const char* name;
   double ratio;
@@ -33,7 +36,8 @@ struct KnownProfile {
 constexpr KnownProfile kKnown[] = {
     {"raw", 1.0, 0},        {"raw+zstd", 1.47, 0},     {"int8+none", 1.98, 0.0016},
     {"int8", 2.55, 0.0016}, {"kv4+none", 3.85, 0.006}, {"kv4+deflate", 4.79, 0.006},
-    {"kv4", 4.76, 0.006},   {"cachegen", 6.02, 0.055},
+    {"kv4", 4.76, 0.006},   {"cachegen", 6.02, 0.055}, {"generic", 4.58, 0.0034},
+    {"near", 6.4, 0.0032},  {"balanced", 8.2, 0.0077}, {"far", 12.4, 0.0222},
 };
 
 struct PlanAsked {
@@ -69,9 +73,18 @@ std::vector<ProfileCost> measure_costs(const KvGeometry& geometry) {
   std::vector<std::byte> memory(kMemory + 64, std::byte{1});
   const size_t shift = 64 - reinterpret_cast<uintptr_t>(memory.data()) % 64;
   std::vector<ProfileCost> costs;
+  const KeyRotation rotation = sample_rotation(geometry.head_dim / 2 * 2, RotationPairing::kHalves);
+  const Calibration calibration = sample_calibration(geometry, rotation, 1);
   for (const KnownProfile& known : kKnown) {
-    const double rate = measure_unpack(sample, *profile_from_name(known.name),
-                                       std::span(memory).subspan(shift % 64, kMemory));
+    Profile profile = *profile_from_name(known.name);
+    std::shared_ptr<const CalibratedModel> model;
+    if (profile.calibrated()) {
+      std::string message;
+      model = CalibratedModel::make(calibration, known.name, geometry, message).value_or(nullptr);
+      if (model == nullptr) continue;  // not for this geometry
+      profile.model = model.get();
+    }
+    const double rate = measure_unpack(sample, profile, std::span(memory).subspan(shift % 64, kMemory));
     costs.push_back({known.name, known.ratio, rate, known.divergence});
   }
   return costs;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "codec/spread.h"
 #include "contract/check.h"
 
 namespace shadowserve {
@@ -20,8 +21,8 @@ constexpr uint32_t kCacheGenValueFineLayers = 2;
 constexpr uint8_t kCacheGenFineBins = 32;
 constexpr uint8_t kCacheGenBins = 16;
 
-constexpr std::array<std::string_view, kProfileCount> kBaseNames = {"raw",  "int8",     "kv4", "cachegen",
-                                                                    "near", "balanced", "far"};
+constexpr std::array<std::string_view, kProfileCount> kBaseNames = {"raw",     "int8", "kv4",      "cachegen",
+                                                                    "generic", "near", "balanced", "far"};
 
 constexpr size_t kCoders = 4;
 // Rows by ProfileId; columns: own choice, then by CoderId. Bytes of raw elements and 255 levels are nothing
@@ -31,6 +32,7 @@ constexpr std::string_view kNames[kProfileCount][1 + kCoders] = {
     {"int8", "int8+none", "int8+deflate", "int8+zstd", ""},
     {"kv4", "kv4+none", "kv4+deflate", "kv4+zstd", "kv4+rans"},
     {"cachegen", "cachegen+none", "cachegen+deflate", "cachegen+zstd", "cachegen+rans"},
+    {"generic", "generic+none", "generic+deflate", "generic+zstd", "generic+rans"},
     {"near", "", "", "", ""},
     {"balanced", "", "", "", ""},
     {"far", "", "", "", ""},
@@ -69,6 +71,10 @@ PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane
       const int reach = (fine ? kCacheGenFineBins : kCacheGenBins) / 2 - 1;
       return token_sym(static_cast<uint8_t>(2 * reach + 1), 0);
     }
+    case ProfileId::kGeneric:  // most symbols are near the middle, whatever the levels
+      if (!is_key) return {QuantizerId::kTokenSym, kSpreadLevels, 0, 0, PackingId::kBytes, CoderId::kRans};
+      return {QuantizerId::kChannelAsym, kSpreadLevels, static_cast<uint16_t>(geometry.chunk_tokens), 0,
+              PackingId::kBytes,         CoderId::kRans};
   }
   return {};
 }

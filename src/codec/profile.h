@@ -12,8 +12,8 @@ namespace shadowserve {
 
 class CalibratedModel;
 
-enum class ProfileId : uint8_t { kRaw, kInt8, kKv4, kCacheGen, kNear, kBalanced, kFar };
-inline constexpr size_t kProfileCount = 7;
+enum class ProfileId : uint8_t { kRaw, kInt8, kKv4, kCacheGen, kGeneric, kNear, kBalanced, kFar };
+inline constexpr size_t kProfileCount = 8;
 
 /// What a profile does with one plane.
 struct PlaneRecipe {
@@ -28,6 +28,7 @@ struct PlaneRecipe {
 /// `raw`: elements, lossless. `int8`: per token and head, 255 levels. `kv4`: K 16 levels per channel in
 /// groups of 128 tokens, V 15 levels per token and head. `cachegen`: the public code's bins, per token over
 /// all heads (K 32 bins in layers 0-9 then 16, V 32 in layers 0-1 then 16; `m = bins/2 - 1`, 2m + 1 levels).
+/// `generic`: steps from the spread of values, sinks kept (codec/spread.h).
 /// `near`, `balanced`, `far`: points of a calibration of the model (docs/formats/calibration-v1.md).
 struct Profile {
   ProfileId id = ProfileId::kKv4;
@@ -43,10 +44,10 @@ struct Profile {
   PlaneRecipe recipe(const KvGeometry& geometry, uint32_t plane) const;
 };
 
-/// "near", "balanced", "far"; "raw", "int8", "kv4", "cachegen", each of these optionally with a coder:
-/// "kv4+deflate", "raw+zstd", "kv4+none", "kv4+rans" (what kv4 and cachegen choose themselves; not for raw
-/// and int8). "kv4+packed" and "cachegen+packed" are other words for "+none" (symbols stay packed, uncoded).
-/// kConfig for anything else.
+/// "near", "balanced", "far"; "raw", "int8", "kv4", "cachegen", "generic", each of these optionally with a
+/// coder: "kv4+deflate", "raw+zstd", "kv4+none", "kv4+rans" (what kv4 and cachegen choose themselves; not for
+/// raw and int8). "kv4+packed" and "cachegen+packed" are other words for "+none" (symbols stay packed,
+/// uncoded). kConfig for anything else.
 Result<Profile> profile_from_name(std::string_view name);
 /// Every accepted base name, for messages.
 std::span<const std::string_view> profile_names();

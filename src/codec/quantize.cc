@@ -6,6 +6,7 @@
 #include "codec/codec.h"
 #include "codec/element.h"
 #include "codec/frame_kernel.h"
+#include "codec/spread.h"
 #include "contract/check.h"
 
 namespace shadowserve {
@@ -124,8 +125,9 @@ Result<void> add_calibrated_frames(const QuantizedPlane& quantized, const LayerK
     entry.coder = static_cast<uint8_t>(CoderId::kRans);
     entry.symbol_bytes = tokens * geometry.channels();
     if (!writer.has_room(0)) return fail(Error::kNoCapacity);
-    entry.scale_bytes = static_cast<uint32_t>(
-        write_frame_kept(kept, quantized, geometry, {token, tokens}, values, writer.scales()));
+    entry.scale_bytes =
+        static_cast<uint32_t>(write_frame_kept(kept, {quantized.patches, quantized.patch_count}, geometry,
+                                               {token, tokens}, values, writer.scales()));
     if (entry.scale_bytes == 0) return fail(Error::kNoCapacity);
     writer.add(entry);
   }
@@ -159,6 +161,61 @@ Result<bool> calibrated_layer(const CalibratedModel& model, const PartShape& sha
   return true;
 }
 
+/// Squares of larger ones would overflow; nobody's KV is like that.
+constexpr uint16_t kSpreadMagnitudeEnd = 0x5D80;  // 2^60 as bf16, beyond all fp16
+
+bool may_spread(const KvGeometry& geometry, const uint8_t* values) {
+  return has_scales(geometry, values) && geometry.channels() <= kSpreadChannelsMax &&
+         (geometry.element == ElementType::kFp16 ||
+          largest_magnitude_simd(values, geometry.plane_values()) < kSpreadMagnitudeEnd);
+}
+
+/// One plane whose kept tokens are known.
+Result<void> spread_plane(const Profile& profile, const KvGeometry& geometry, uint32_t plane,
+                          const uint8_t* values, const LayerKept& kept, PlanWriter& writer) {
+  PlaneRecipe recipe = profile.recipe(geometry, plane);
+  const uint32_t step = tokens_per_frame(recipe, geometry);
+  for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
+    const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
+    FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
+    if (!writer.has_room(entry.scale_bytes)) return fail(Error::kNoCapacity);
+    const uint8_t* const from = values + size_t{token} * geometry.channels() * kElementBytes;
+    const auto scales = writer.scales();
+    auto* const scales_to = reinterpret_cast<uint8_t*>(scales.data());
+    uint16_t aside[kChunkTokensMax + 1];
+    const auto frame_aside = std::span(aside).first(kept.within({token, tokens}, aside));
+    const auto spread = recipe.quantizer == QuantizerId::kTokenSym ? spread_tokens : spread_channels;
+    spread(geometry, tokens, from, frame_aside, writer.symbols(), scales_to);
+    const size_t rows =
+        write_frame_kept(kept, {}, geometry, {token, tokens}, values, scales.subspan(entry.scale_bytes));
+    if (rows == 0) return fail(Error::kNoCapacity);
+    entry.quantizer |= kKeepsRows;
+    entry.scale_bytes += static_cast<uint32_t>(rows);
+    writer.add(entry);
+  }
+  return {};
+}
+
+/// Planes of a layer, one or two of them, under `generic`. Sinks can be told only where the values are there.
+Result<void> generic_planes(const Profile& profile, const PartShape& shape, uint32_t plane,
+                            std::span<const uint8_t* const> planes, PlanWriter& writer) {
+  const KvGeometry& geometry = shape.geometry;
+  float likeness[kChunkTokensMax];
+  LayerKept kept;
+  const bool layer = planes.size() == 2 && may_spread(geometry, planes[1]);
+  if (layer) sink_likeness(geometry, planes[1], likeness);
+  const uint32_t sinks = layer ? geometry.chunk_tokens / kTokensASink : 0;
+  choose_kept({likeness, geometry.chunk_tokens}, shape.first_position, sinks, kept);
+  for (uint32_t i = 0; i < planes.size(); ++i) {
+    const auto done = may_spread(geometry, planes[i])
+                          ? spread_plane(profile, geometry, plane + i, planes[i], kept, writer)
+                          : plain_plane(raw_recipe(geometry, plane + i, profile.coder), geometry, plane + i,
+                                        planes[i], writer);
+    if (!done) return done;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
@@ -186,6 +243,14 @@ Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::
         }
       }
       ++i;
+      continue;
+    }
+    if (profile.id == ProfileId::kGeneric) {
+      const bool both = plane % 2 == 0 && i + 1 < shape.plane_count;
+      const uint8_t* const planes[] = {plane_values(i), both ? plane_values(i + 1) : nullptr};
+      auto done = generic_planes(profile, shape, plane, std::span(planes).first(both ? 2 : 1), writer);
+      if (!done) return done;
+      i += both ? 1 : 0;
       continue;
     }
     const PlaneRecipe recipe = recipe_for(profile, geometry, plane, plane_values(i));

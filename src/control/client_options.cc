@@ -21,7 +21,7 @@ namespace shadowserve {
 namespace {
 
 // The codec room knows what they mean; this list only lets a typing error fail here instead of at the plane.
-constexpr std::array<std::string_view, 4> kProfiles = {"raw", "int8", "kv4", "cachegen"};
+constexpr std::array<std::string_view, 5> kProfiles = {"raw", "int8", "kv4", "cachegen", "generic"};
 constexpr std::array<std::string_view, 3> kCalibratedProfiles = {"near", "balanced", "far"};
 constexpr std::array<std::string_view, 6> kCoders = {"", "rans", "deflate", "zstd", "packed", "none"};
 
@@ -107,7 +107,7 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   }
   if (const std::string nearest = nearest_profile(options.profile); !nearest.empty()) {
     return fmt::format(
-        "profile \"{}\" is unknown: did you mean \"{}\"? There are raw, int8, kv4 and cachegen, "
+        "profile \"{}\" is unknown: did you mean \"{}\"? There are raw, int8, kv4, cachegen and generic, "
         "each also with +rans, +deflate, +zstd, +packed or +none; and near, balanced and far",
         options.profile, nearest);
   }

@@ -13,7 +13,7 @@ class Settings:
     socket: str | None = None
     """Path of the data plane's Unix socket."""
     profile: str = "kv4"
-    """Codec profile: raw, int8, kv4 or cachegen, optionally with a coder ("kv4+deflate"); or near, balanced or far."""
+    """Codec profile: raw, int8, kv4, cachegen or generic, perhaps with a coder ("kv4+deflate"); or near, balanced, far."""
     calibration: str | None = None
     """File that `shadowserve calibrate MODEL` made for this model: what the profiles near, balanced and far need."""
     tenant_salt: str | None = None
