@@ -2,7 +2,7 @@
 
 import pytest
 
-from shadowserve.quality.text_pieces import cut, default_texts, load_tokenizer, read_texts
+from shadowserve.quality.text_pieces import cut, default_texts, load_tokenizer, pieces_of, read_texts
 
 pytestmark = pytest.mark.quick
 
@@ -44,6 +44,22 @@ def test_texts_that_cannot_be_read_are_named(tmp_path):
 
 def test_default_texts_are_long():
     assert all(len(text) > 20_000 for text in default_texts().values())
+
+
+class OneLetterTokenizer:
+    """Knows capital letters; 0 is the unknown token."""
+
+    unk_token_id, bos_token_id = 0, None
+
+    def __call__(self, text: str) -> dict[str, list[int]]:
+        return {"input_ids": [max(0, ord(letter) - 64) if letter.isupper() else 0 for letter in text]}
+
+
+def test_a_text_in_another_language_than_the_model_s_is_refused():
+    known = {"text": "ABCDEFGHIJ" * 30}
+    assert len(pieces_of(OneLetterTokenizer(), known, 100, 2)) == 2
+    with pytest.raises(ValueError, match="text: most of it is unknown"):
+        pieces_of(OneLetterTokenizer(), {"text": known["text"].lower()}, 100, 2)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):

@@ -73,9 +73,9 @@ def last_bit(values: torch.Tensor, kv_heads: int) -> tuple[torch.Tensor, int]:
 
 
 def turned(values: torch.Tensor, kv_heads: int) -> tuple[torch.Tensor, int]:
-    """A control, no codec: the same values with the tokens in the wrong order. If this cost nothing, no figure would
-    mean anything."""
-    return values.flip(2), 2 * values.numel()
+    """A control, no codec: the right values with the wrong keys, the last token's with the first. (Values and keys turned
+    together would cost nothing: attention does not look at their order.) If this cost little, no figure would mean much."""
+    return torch.stack([values[:, 0], values[:, 1].flip(1)], dim=1), 2 * values.numel()
 
 
 PEERS: dict[str, Peer] = {

@@ -29,7 +29,7 @@ examples:
 
 peers are applied to pages after a lossless fetch, their bytes as they would be kept: kivi4, kivi2 (groups of 32), int8-plain,
 fp8 (plain cast), fp8-scaled. Two are controls: last-bit moves every second value by its last bit (an engine in bfloat16
-answers any change with about so much), turned puts tokens in the wrong order.
+answers any change with about so much), turned gives each key another token's value.
 Needs vLLM. The engine runs in this process, on the CPU or the GPU; on a CPU the last core is the data plane's."""
 
 

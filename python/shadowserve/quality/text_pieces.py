@@ -5,6 +5,9 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+UNKNOWN_MOST = 0.2
+"""Share of a text's tokens that may be the unknown one."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
@@ -82,6 +85,8 @@ def pieces_of(tokenizer, texts: dict[str, str], length: int, pieces: int) -> lis
     cut_pieces = []
     for name, text in texts.items():
         tokens = tokenizer(text)["input_ids"]
+        if tokens.count(tokenizer.unk_token_id) > len(tokens) * UNKNOWN_MOST:
+            raise ValueError(f"{name}: most of it is unknown to this model's tokenizer, so there is nothing to predict")
         begins_texts = bool(tokens) and tokens[0] == tokenizer.bos_token_id
         cut_pieces += cut(name, tokens, length, pieces, begins_texts)
     return cut_pieces
