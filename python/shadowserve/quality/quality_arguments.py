@@ -6,7 +6,7 @@ import pathlib
 
 CHUNK_TOKENS = 256
 CALIBRATED = ("near", "balanced", "far")
-PLAIN = ("raw", "int8", "kv4", "cachegen")
+PLAIN = ("raw", "int8", "kv4", "cachegen", "generic")
 PEERS = ("kivi4", "kivi2", "int8-plain", "fp8", "fp8-scaled", "last-bit", "turned")
 """Those of page_peers.py, which imports torch; and torch must not be imported before it is known on which cores."""
 DESCRIPTION = """\

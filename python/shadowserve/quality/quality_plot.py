@@ -100,7 +100,7 @@ def frontier_svg(summaries: Sequence[Summary], title: str) -> str:
         made.append(text(x + 9, label + 4, one.profile, f'class="{one.kind}"'))
     for number, (kind, words) in enumerate((("profile", "ours"), ("peer", "others"), ("control", "controls"))):
         if any(one.kind == kind for one in points):
-            made.append(text(WIDTH - RIGHT - 190 + 64 * number, 26, words, f'class="{kind}"'))
+            made.append(text(WIDTH - RIGHT - 190 + 64 * number, 46, words, f'class="{kind}"'))
     return "\n".join([*made, "</svg>"]) + "\n"
 
 
