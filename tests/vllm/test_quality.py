@@ -15,7 +15,7 @@ pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
 from engine import random_prompt  # noqa: E402
-from processes import shadowserve_command, wait_for  # noqa: E402
+from processes import ENGINES_CORE, alone, shadowserve_command, wait_for  # noqa: E402
 
 pytestmark = [pytest.mark.engine, pytest.mark.skipif(ON_GPU, reason="measured on a CPU so far")]
 
@@ -54,6 +54,13 @@ def left_running(folder: pathlib.Path) -> list[str]:
         if f"{folder}/shadowserve-quality-" in words:
             found.append(words)
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_at_a_time():
+    """Where others judge time nothing else computes on their core."""
+    with alone(ENGINES_CORE):
+        yield
 
 
 @pytest.fixture(scope="module")
