@@ -150,6 +150,10 @@ void explain(const PlanLine& line, std::span<const ProfileCost> costs, const Dep
       "Set it: \"kv_connector_extra_config\": {{\"profile\": \"{}\"}}, and shadowserve plane --cores <{:.0f} "
       "of them>\n",
       line.cost.name, asked.cores);
+  if (!profile_from_name(line.cost.name)->calibrated()) return;
+  fmt::print(
+      "It needs a calibration of the model, made once: shadowserve calibrate MODEL --out model.cal, then\n"
+      "shadowserve calibration publish model.cal\n");
 }
 
 double link_rate(const std::string& text) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bench/decode_check.h"
+#include "chunk/record_frames.h"
 #include "codec/calibrated/calibrated_kernel.h"
 #include "codec/frame_kernel.h"
 #include "codec/kept_row_values.h"
@@ -14,7 +15,7 @@ namespace {
 
 /// `symbols` stand as they are coded: by class, then by token.
 void expected_calibrated(const CalibratedModel& model, const PartShape& shape, const FrameEntry& entry,
-                         const uint8_t* symbols, std::span<const std::byte> kept, uint8_t* values) {
+                         const uint8_t* symbols, uint8_t* values) {
   const CalibratedPlane& plane = model.plane(entry.plane);
   std::vector<uint8_t> rows(entry.symbol_bytes + kRegionSlack);
   for (const ClassRun& run : plane.runs) {
@@ -32,10 +33,6 @@ void expected_calibrated(const CalibratedModel& model, const PartShape& shape, c
     turns = {cos.data(), sin.data(), plane.turns->stride()};
   }
   dequantize_calibrated_oracle(plane, entry.token_count, turns, rows.data(), values);
-  KeptRows found;
-  if (!KeptRows::parse(kept, shape.geometry, entry.token_count, found))
-    throw WrongDecode("kept rows are malformed");
-  put_kept_rows(found, shape.geometry, values);
 }
 
 /// Quantizes a part and dequantizes it with the scalar oracle, no coder between.
@@ -56,11 +53,17 @@ void expected_part(const Profile& profile, const PartShape& shape, std::span<con
     auto* const frame_values = reinterpret_cast<uint8_t*>(made.data()) + value_at;
     const auto frame_scales = std::span(scales).subspan(plan.scale_offset[i], entry.scale_bytes);
     if (quantizer_of(entry) == QuantizerId::kCalibrated) {
-      expected_calibrated(*profile.model, shape, entry, frame_symbols, frame_scales, frame_values);
+      expected_calibrated(*profile.model, shape, entry, frame_symbols, frame_values);
     } else {
       dequantize_frame_oracle(FrameShape::of(entry, geometry), frame_symbols,
                               reinterpret_cast<const uint8_t*>(frame_scales.data()), frame_values);
     }
+    if (!keeps_rows(entry)) continue;
+    KeptRows kept;
+    const auto region = frame_scales.subspan(frame_scale_bytes(entry, geometry));
+    if (!KeptRows::parse(region, geometry, entry.token_count, kept))
+      throw WrongDecode("kept rows are malformed");
+    put_kept_rows(kept, geometry, frame_values);
   }
 }
 
