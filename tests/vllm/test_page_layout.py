@@ -39,8 +39,8 @@ def test_a_wrong_layout_is_noticed(ours, theirs):
 
 def model(**changes) -> ServedModel:
     fields = dict(
-        name="m", fingerprint="0" * 64, layer_names=("l.0", "l.1"), kv_heads=2, head_dim=64, page_tokens=32,
-        dtype=torch.bfloat16,
+        name="m", fingerprint="0" * 64, weights_fingerprint=None, layer_names=("l.0", "l.1"), kv_heads=2, head_dim=64,
+        page_tokens=32, dtype=torch.bfloat16,
     )  # fmt: skip
     return ServedModel(**(fields | changes))
 
