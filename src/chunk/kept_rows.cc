@@ -3,21 +3,16 @@
 
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "chunk/record.h"
 
 namespace shadowserve {
 namespace {
 
-uint16_t get16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
-
 bool tokens_ascend(const uint8_t* tokens, size_t count, uint32_t end) {
   uint32_t next = 0;
   for (size_t i = 0; i < count; ++i) {
-    const uint32_t token = get16(tokens, i);
+    const uint32_t token = load16(tokens, i);
     if (token < next || token >= end) return false;
     next = token + 1;
   }
@@ -27,7 +22,7 @@ bool tokens_ascend(const uint8_t* tokens, size_t count, uint32_t end) {
 bool patches_ascend(const uint8_t* patches, size_t count, uint32_t tokens, uint32_t channels) {
   uint64_t next = 0;
   for (size_t i = 0; i < count; ++i) {
-    const uint32_t token = get16(patches, 3 * i), channel = get16(patches, 3 * i + 1);
+    const uint32_t token = load16(patches, 3 * i), channel = load16(patches, 3 * i + 1);
     const uint64_t place = uint64_t{token} * channels + channel;
     if (token >= tokens || channel >= channels || place < next) return false;
     next = place + 1;
@@ -73,7 +68,7 @@ bool KeptRows::parse(std::span<const std::byte> region, const KvGeometry& geomet
   }
   bool sane = true;
   for (size_t i = 0; i < size_t{head.int8_rows} * geometry.kv_heads; ++i) {
-    sane &= get16(rows.int8_scales, i) < kScaleBitsEnd;
+    sane &= load16(rows.int8_scales, i) < kScaleBitsEnd;
   }
   return sane;
 }

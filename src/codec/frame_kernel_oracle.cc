@@ -2,20 +2,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "chunk/record_frames.h"
 #include "codec/element.h"
 #include "codec/frame_kernel.h"
 
 namespace shadowserve {
 namespace {
-
-uint16_t load16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
-
-void store16(uint8_t* to, size_t index, uint16_t bits) { std::memcpy(to + 2 * index, &bits, sizeof bits); }
 
 /// Where the symbol of (token, channel) lives: a byte, or one half of it.
 class SymbolGrid {

@@ -4,20 +4,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "codec/frame_kernel.h"
 
 namespace shadowserve {
 namespace {
 
 constexpr uint32_t kInt8Levels = 255;
-
-uint16_t get16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
-
-void put16(uint8_t* to, size_t index, uint16_t bits) { std::memcpy(to + 2 * index, &bits, sizeof bits); }
 
 bool holds(std::span<const uint16_t> tokens, uint16_t token) {
   return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
@@ -50,12 +43,12 @@ size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, u
   const KeptRows places = KeptRows::at(region, head, geometry);
   const auto writable = [region](const uint8_t* place) { return region + (place - region); };
   for (size_t i = 0; i < kept.exact.size(); ++i) {
-    put16(writable(places.exact_tokens), i, kept.exact[i]);
+    store16(writable(places.exact_tokens), i, kept.exact[i]);
     std::memcpy(writable(places.exact_elements) + i * row_bytes, values + kept.exact[i] * row_bytes,
                 row_bytes);
   }
   for (size_t i = 0; i < kept.int8.size(); ++i) {
-    put16(writable(places.int8_tokens), i, kept.int8[i]);
+    store16(writable(places.int8_tokens), i, kept.int8[i]);
     quantize_frame_simd(int8_row_shape(geometry), values + kept.int8[i] * row_bytes,
                         writable(places.int8_symbols) + i * channels,
                         writable(places.int8_scales) + i * geometry.kv_heads * 2);
@@ -73,16 +66,16 @@ size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, u
 void put_kept_rows(const KeptRows& rows, const KvGeometry& geometry, uint8_t* values) {
   const size_t channels = geometry.channels(), row_bytes = channels * kElementBytes;
   for (uint32_t i = 0; i < rows.head.patches; ++i) {
-    const size_t place = get16(rows.patches, 3 * i) * channels + get16(rows.patches, 3 * i + 1);
-    put16(values, place, get16(rows.patches, 3 * i + 2));
+    const size_t place = load16(rows.patches, 3 * i) * channels + load16(rows.patches, 3 * i + 1);
+    store16(values, place, load16(rows.patches, 3 * i + 2));
   }
   for (uint32_t i = 0; i < rows.head.int8_rows; ++i) {
     dequantize_frame_simd(int8_row_shape(geometry), rows.int8_symbols + i * channels,
                           rows.int8_scales + i * size_t{geometry.kv_heads} * 2,
-                          values + get16(rows.int8_tokens, i) * row_bytes);
+                          values + load16(rows.int8_tokens, i) * row_bytes);
   }
   for (uint32_t i = 0; i < rows.head.exact_rows; ++i) {
-    std::memcpy(values + get16(rows.exact_tokens, i) * row_bytes, rows.exact_elements + i * row_bytes,
+    std::memcpy(values + load16(rows.exact_tokens, i) * row_bytes, rows.exact_elements + i * row_bytes,
                 row_bytes);
   }
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "chunk/record_frames.h"
 #include "codec/element.h"
 #include "codec/frame_kernel.h"
@@ -19,12 +20,6 @@ namespace HWY_NAMESPACE {
 
 // Channels quantized at a time: stays in L1, and is even, so that a tile starts on a byte.
 constexpr size_t kTile = 512;
-
-HWY_INLINE uint16_t load16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
 
 uint16_t largest_magnitude(const uint8_t* values, size_t count) {
   const hn::ScalableTag<int16_t> d;

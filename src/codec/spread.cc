@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "codec/element.h"
 #include "contract/check.h"
 
@@ -34,13 +35,9 @@ void widen(const KvGeometry& geometry, const uint8_t* values, float* row) {
     return;
   }
   for (uint32_t i = 0; i < channels; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, values + 2 * i, sizeof bits);
-    row[i] = element::from_fp16(bits);
+    row[i] = element::from_fp16(load16(values, i));
   }
 }
-
-void put16(uint8_t* to, size_t index, uint16_t bits) { std::memcpy(to + 2 * index, &bits, sizeof bits); }
 
 /// Ties to even, as everywhere; REQUIRES magnitudes below 2^22.
 inline float nearest(float value) {
@@ -60,8 +57,8 @@ void key_scales(uint32_t channels, const float* means, const float* squares, con
     const uint16_t step_bits = element::bf16_above(step);
     const float rounded = element::from_bf16(step_bits);
     const uint16_t least_bits = element::to_bf16(means[i] - kMiddle * rounded);
-    put16(scales, i, step_bits);
-    put16(scales, channels + i, least_bits);
+    store16(scales, i, step_bits);
+    store16(scales, channels + i, least_bits);
     steps[i] = step_bits == 0 ? 1.0f : rounded;
     minima[i] = element::from_bf16(least_bits);
   }
@@ -117,7 +114,7 @@ void spread_tokens(const KvGeometry& geometry, uint32_t tokens, const uint8_t* v
   for (uint32_t token = 0; token < tokens; ++token) {
     uint8_t* const to = symbols + size_t{token} * channels;
     if (is_aside(aside, token)) {
-      put16(scales, token, 0);
+      store16(scales, token, 0);
       std::memset(to, kMiddle, channels);
       continue;
     }
@@ -129,7 +126,7 @@ void spread_tokens(const KvGeometry& geometry, uint32_t tokens, const uint8_t* v
     }
     const float spread = std::min(kValueSpread * std::sqrt(squares), kScaleEnd);
     const uint16_t bits = element::bf16_above(std::max(spread, largest / kValueReach));
-    put16(scales, token, bits);
+    store16(scales, token, bits);
     const float step = element::divisor(bits);
     for (uint32_t i = 0; i < channels; ++i) {
       const float level = nearest(row[i] / step) + kMiddle;

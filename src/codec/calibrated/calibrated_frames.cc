@@ -4,17 +4,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "chunk/record_frames.h"
 #include "codec/kept_row_values.h"
 
 namespace shadowserve {
 namespace {
-
-uint16_t get16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
 
 bool bit(const uint8_t* bits, uint32_t index) { return (bits[index / 8] >> index % 8 & 1) != 0; }
 
@@ -37,7 +32,7 @@ void note_patches(const CalibratedPlane& plane, uint32_t token, const uint8_t* v
       return;
     }
     out.patches[out.patch_count++] = {static_cast<uint16_t>(token), static_cast<uint16_t>(channel),
-                                      get16(values, channel)};
+                                      load16(values, channel)};
   }
 }
 

@@ -4,17 +4,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "chunk/bits16.h"
 #include "codec/calibrated/calibrated_kernel.h"
 #include "codec/element.h"
 
 namespace shadowserve {
 namespace {
-
-uint16_t get16(const uint8_t* from, size_t index) {
-  uint16_t bits;
-  std::memcpy(&bits, from + 2 * index, sizeof bits);
-  return bits;
-}
 
 /// Turns the keys of all heads of one token, by the angles or back.
 void turn_row(const CalibratedPlane& plane, const float* cosines, const float* sines, bool back, float* row) {
@@ -76,7 +71,7 @@ void quantize_calibrated_oracle(const CalibratedPlane& plane, uint32_t token, co
                                 const uint8_t* values, QuantizedRow& out) {
   float row[CalibratedModel::kChannelsMax];
   for (uint32_t channel = 0; channel < plane.channels; ++channel)
-    row[channel] = element::to_float(get16(values, channel), plane.element);
+    row[channel] = element::to_float(load16(values, channel), plane.element);
   if (plane.turns != nullptr) {
     Turn turn;
     plane.turns->at_token(chunk, token, turn);
