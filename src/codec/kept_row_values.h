@@ -10,18 +10,32 @@
 
 namespace shadowserve {
 
-/// Which tokens of a frame are kept, and how. Ascending, none in both.
-struct KeptTokens {
-  std::span<const uint16_t> exact;
-  std::span<const uint16_t> int8;
+/// Some tokens of a chunk: those of a frame.
+struct TokenRun {
+  uint32_t first = 0;  ///< in the chunk
+  uint32_t count = 0;
 };
 
-/// Writes the region of a frame whose values [token][channel] are given. Patches' tokens count in the chunk,
-/// of which the frame's first is `first_token`; those at kept tokens are left out.
-/// Returns its bytes; 0 when `room` does not suffice. int8 rows are quantized like those of profile int8, per
-/// token and head. No allocation, any thread.
-size_t write_kept_rows(const KeptTokens& kept, std::span<const Patch> patches, uint32_t first_token,
-                       const KvGeometry& geometry, const uint8_t* values, std::span<std::byte> room);
+/// The tokens of a layer's chunk that are kept: the sequence's first exactly, others as sinks. In the chunk,
+/// ascending.
+struct LayerKept {
+  uint32_t exact_count = 0;  ///< 1 where the chunk begins the sequence
+  uint32_t int8_count = 0;
+  uint16_t int8[kChunkTokensMax];
+
+  /// Those of a frame, counted from its first token, an exact one first; returns how many.
+  size_t within(TokenRun tokens, std::span<uint16_t> out) const;
+};
+
+/// The first token of a sequence, and the `sinks` tokens of the rest that are most like sinks.
+void choose_kept(std::span<const float> likeness, uint32_t first_position, uint32_t sinks, LayerKept& kept);
+
+/// Writes the region of a frame: kept rows of its tokens, and those of `patches` (tokens in the chunk, by
+/// token, then channel) that are of other tokens of it. int8 rows are quantized like those of profile int8,
+/// per token and head. `values` is the plane's, [token][channel]. Returns the region's bytes; 0 when `room`
+/// does not suffice. No allocation, any thread.
+size_t write_kept_rows(const LayerKept& kept, std::span<const Patch> patches, const KvGeometry& geometry,
+                       TokenRun tokens, const uint8_t* values, std::span<std::byte> room);
 
 /// Puts them over the frame's values.
 void put_kept_rows(const KeptRows& rows, const KvGeometry& geometry, uint8_t* values);

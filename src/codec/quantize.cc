@@ -110,26 +110,30 @@ Result<void> plain_plane(PlaneRecipe recipe, const KvGeometry& geometry, uint32_
   return {};
 }
 
+/// A frame of a plane whose symbols and scales are written, with its kept rows behind them.
+Result<void> add_with_kept(FrameEntry entry, const LayerKept& kept, std::span<const Patch> patches,
+                           const KvGeometry& geometry, const uint8_t* values, PlanWriter& writer) {
+  const TokenRun tokens{entry.token_first, entry.token_count};
+  const auto room = writer.scales().subspan(entry.scale_bytes);
+  const size_t bytes = write_kept_rows(kept, patches, geometry, tokens, values, room);
+  if (bytes == 0) return fail(Error::kNoCapacity);
+  entry.quantizer |= kKeepsRows;
+  entry.scale_bytes += static_cast<uint32_t>(bytes);
+  writer.add(entry);
+  return {};
+}
+
 Result<void> add_calibrated_frames(const QuantizedPlane& quantized, const LayerKept& kept,
                                    const KvGeometry& geometry, uint32_t plane, const uint8_t* values,
                                    PlanWriter& writer) {
+  const PlaneRecipe recipe{QuantizerId::kCalibrated, 0, 0, 0, PackingId::kBytes, CoderId::kRans};
   const uint32_t step = calibrated_tokens_per_frame(geometry);
   for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
     const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
-    FrameEntry entry{};
-    entry.plane = plane;
-    entry.token_first = static_cast<uint16_t>(token);
-    entry.token_count = static_cast<uint16_t>(tokens);
-    entry.quantizer = static_cast<uint8_t>(QuantizerId::kCalibrated) | kKeepsRows;
-    entry.packing = static_cast<uint8_t>(PackingId::kBytes);
-    entry.coder = static_cast<uint8_t>(CoderId::kRans);
-    entry.symbol_bytes = tokens * geometry.channels();
-    if (!writer.has_room(0)) return fail(Error::kNoCapacity);
-    entry.scale_bytes =
-        static_cast<uint32_t>(write_frame_kept(kept, {quantized.patches, quantized.patch_count}, geometry,
-                                               {token, tokens}, values, writer.scales()));
-    if (entry.scale_bytes == 0) return fail(Error::kNoCapacity);
-    writer.add(entry);
+    const FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
+    if (!writer.has_room(entry.scale_bytes)) return fail(Error::kNoCapacity);
+    const auto patches = std::span(quantized.patches).first(quantized.patch_count);
+    if (auto added = add_with_kept(entry, kept, patches, geometry, values, writer); !added) return added;
   }
   return {};
 }
@@ -165,9 +169,10 @@ Result<bool> calibrated_layer(const CalibratedModel& model, const PartShape& sha
 constexpr uint16_t kSpreadMagnitudeEnd = 0x5D80;  // 2^60 as bf16, beyond all fp16
 
 bool may_spread(const KvGeometry& geometry, const uint8_t* values) {
-  return has_scales(geometry, values) && geometry.channels() <= kSpreadChannelsMax &&
-         (geometry.element == ElementType::kFp16 ||
-          largest_magnitude_simd(values, geometry.plane_values()) < kSpreadMagnitudeEnd);
+  const bool bf16 = geometry.element == ElementType::kBf16;
+  const uint16_t end = bf16 ? kSpreadMagnitudeEnd : element::magnitude_end(ElementType::kFp16);
+  return geometry.channels() <= kSpreadChannelsMax &&
+         largest_magnitude_simd(values, geometry.plane_values()) < end;
 }
 
 /// One plane whose kept tokens are known.
@@ -177,21 +182,15 @@ Result<void> spread_plane(const Profile& profile, const KvGeometry& geometry, ui
   const uint32_t step = tokens_per_frame(recipe, geometry);
   for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
     const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
-    FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
+    const FrameEntry entry = frame_entry(recipe, geometry, plane, token, tokens);
     if (!writer.has_room(entry.scale_bytes)) return fail(Error::kNoCapacity);
     const uint8_t* const from = values + size_t{token} * geometry.channels() * kElementBytes;
-    const auto scales = writer.scales();
-    auto* const scales_to = reinterpret_cast<uint8_t*>(scales.data());
     uint16_t aside[kChunkTokensMax + 1];
     const auto frame_aside = std::span(aside).first(kept.within({token, tokens}, aside));
     const auto spread = recipe.quantizer == QuantizerId::kTokenSym ? spread_tokens : spread_channels;
-    spread(geometry, tokens, from, frame_aside, writer.symbols(), scales_to);
-    const size_t rows =
-        write_frame_kept(kept, {}, geometry, {token, tokens}, values, scales.subspan(entry.scale_bytes));
-    if (rows == 0) return fail(Error::kNoCapacity);
-    entry.quantizer |= kKeepsRows;
-    entry.scale_bytes += static_cast<uint32_t>(rows);
-    writer.add(entry);
+    spread(geometry, tokens, from, frame_aside, writer.symbols(),
+           reinterpret_cast<uint8_t*>(writer.scales().data()));
+    if (auto added = add_with_kept(entry, kept, {}, geometry, values, writer); !added) return added;
   }
   return {};
 }
@@ -202,15 +201,16 @@ Result<void> generic_planes(const Profile& profile, const PartShape& shape, uint
   const KvGeometry& geometry = shape.geometry;
   float likeness[kChunkTokensMax];
   LayerKept kept;
-  const bool layer = planes.size() == 2 && may_spread(geometry, planes[1]);
+  bool fits[2] = {};
+  for (uint32_t i = 0; i < planes.size(); ++i) fits[i] = may_spread(geometry, planes[i]);
+  const bool layer = fits[1];
   if (layer) sink_likeness(geometry, planes[1], likeness);
   const uint32_t sinks = layer ? geometry.chunk_tokens / kTokensASink : 0;
   choose_kept({likeness, geometry.chunk_tokens}, shape.first_position, sinks, kept);
   for (uint32_t i = 0; i < planes.size(); ++i) {
-    const auto done = may_spread(geometry, planes[i])
-                          ? spread_plane(profile, geometry, plane + i, planes[i], kept, writer)
-                          : plain_plane(raw_recipe(geometry, plane + i, profile.coder), geometry, plane + i,
-                                        planes[i], writer);
+    const auto done = fits[i] ? spread_plane(profile, geometry, plane + i, planes[i], kept, writer)
+                              : plain_plane(raw_recipe(geometry, plane + i, profile.coder), geometry,
+                                            plane + i, planes[i], writer);
     if (!done) return done;
   }
   return {};

@@ -28,9 +28,7 @@ void widen(const KvGeometry& geometry, const uint8_t* values, float* row) {
   const uint32_t channels = geometry.channels();
   if (geometry.element == ElementType::kBf16) {
     for (uint32_t i = 0; i < channels; ++i) {
-      uint16_t bits;
-      std::memcpy(&bits, values + 2 * i, sizeof bits);
-      row[i] = element::from_bf16(bits);
+      row[i] = element::from_bf16(load16(values, i));
     }
     return;
   }

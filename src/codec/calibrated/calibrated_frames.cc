@@ -6,7 +6,6 @@
 
 #include "chunk/bits16.h"
 #include "chunk/record_frames.h"
-#include "codec/kept_row_values.h"
 
 namespace shadowserve {
 namespace {
@@ -84,25 +83,6 @@ void quantize_plane(const CalibratedPlane& plane, const KvGeometry& geometry, co
   }
 }
 
-void choose_kept(std::span<const float> likeness, uint32_t first_position, uint32_t sinks, LayerKept& kept) {
-  kept.exact_count = first_position == 0 ? 1 : 0;
-  kept.exact[0] = 0;
-  const auto begin = static_cast<uint16_t>(kept.exact_count);
-  const auto tokens = static_cast<uint32_t>(likeness.size());
-  kept.int8_count = std::min(sinks, tokens - begin);
-  // The best so far, best first; there are few.
-  uint32_t have = 0;
-  for (uint16_t token = begin; token < tokens && kept.int8_count > 0; ++token) {
-    uint32_t at = have;
-    while (at > 0 && likeness[kept.int8[at - 1]] < likeness[token]) --at;
-    if (at == kept.int8_count) continue;
-    have = std::min(have + 1, kept.int8_count);
-    std::copy_backward(kept.int8 + at, kept.int8 + have - 1, kept.int8 + have);
-    kept.int8[at] = token;
-  }
-  std::sort(kept.int8, kept.int8 + kept.int8_count);
-}
-
 void blank_kept(const CalibratedPlane& plane, const KvGeometry& geometry, const LayerKept& kept,
                 uint8_t* symbols) {
   const auto blank = [&](uint32_t token) {
@@ -114,32 +94,8 @@ void blank_kept(const CalibratedPlane& plane, const KvGeometry& geometry, const 
       std::memset(from, run.cheapest, run.channels);
     }
   };
-  std::for_each(kept.exact, kept.exact + kept.exact_count, blank);
+  if (kept.exact_count > 0) blank(0);
   std::for_each(kept.int8, kept.int8 + kept.int8_count, blank);
-}
-
-size_t LayerKept::within(TokenRun tokens, std::span<uint16_t> out) const {
-  size_t count = 0;
-  for (const auto& kind : {std::span(exact).first(exact_count), std::span(int8).first(int8_count)}) {
-    for (const uint16_t token : kind) {
-      if (token >= tokens.first && token - tokens.first < tokens.count)
-        out[count++] = static_cast<uint16_t>(token - tokens.first);
-    }
-  }
-  return count;
-}
-
-size_t write_frame_kept(const LayerKept& kept, std::span<const Patch> patches, const KvGeometry& geometry,
-                        TokenRun tokens, const uint8_t* values, std::span<std::byte> room) {
-  const bool has_exact = kept.exact_count > 0 && tokens.first == 0;
-  uint16_t all[kChunkTokensMax + 1];
-  const auto in_frame = std::span(all).first(kept.within(tokens, all));
-  const size_t exact = has_exact ? 1 : 0;
-  const auto before = [](const Patch& patch, uint32_t token) { return patch.token < token; };
-  const auto first = std::lower_bound(patches.begin(), patches.end(), tokens.first, before);
-  const auto last = std::lower_bound(first, patches.end(), tokens.first + tokens.count, before);
-  return write_kept_rows({in_frame.first(exact), in_frame.subspan(exact)}, {first, last}, tokens.first,
-                         geometry, values + size_t{tokens.first} * geometry.channels() * kElementBytes, room);
 }
 
 }  // namespace shadowserve

@@ -6,28 +6,12 @@
 
 #include "chunk/record.h"
 #include "codec/calibrated/calibrated_kernel.h"
+#include "codec/kept_row_values.h"
 
 namespace shadowserve {
 
 /// Planes with more wide values than this are kept raw: the calibration does not fit them.
 inline constexpr uint32_t kPatchesMax = 4096;
-
-/// Some tokens of a chunk: those of a frame.
-struct TokenRun {
-  uint32_t first = 0;  ///< in the chunk
-  uint32_t count = 0;
-};
-
-/// The tokens of a layer's chunk that are kept: the sequence's first exactly, others as sinks. In the chunk,
-/// ascending.
-struct LayerKept {
-  uint32_t exact_count = 0, int8_count = 0;
-  uint16_t exact[1];
-  uint16_t int8[kChunkTokensMax];
-
-  /// Those of a frame, counted from its first token; returns how many.
-  size_t within(TokenRun tokens, std::span<uint16_t> out) const;
-};
 
 /// One plane's symbols and patches, before they are cut into frames.
 struct QuantizedPlane {
@@ -47,16 +31,8 @@ size_t calibrated_symbol_bytes(const KvGeometry& geometry);
 void quantize_plane(const CalibratedPlane& plane, const KvGeometry& geometry, const Turn& chunk,
                     const uint8_t* values, uint8_t* symbols, QuantizedPlane& out);
 
-/// The first token of a sequence, and the `sinks` tokens of the rest that are most like sinks.
-void choose_kept(std::span<const float> likeness, uint32_t first_position, uint32_t sinks, LayerKept& kept);
-
 /// Gives kept tokens the symbols that cost least.
 void blank_kept(const CalibratedPlane& plane, const KvGeometry& geometry, const LayerKept& kept,
                 uint8_t* symbols);
-
-/// The kept rows and patches of tokens [first, first + count); patches' tokens count in the chunk. Returns
-/// the region's bytes, 0 if `room` is too small. `values` is the plane's.
-size_t write_frame_kept(const LayerKept& kept, std::span<const Patch> patches, const KvGeometry& geometry,
-                        TokenRun tokens, const uint8_t* values, std::span<std::byte> room);
 
 }  // namespace shadowserve
