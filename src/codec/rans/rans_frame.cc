@@ -210,9 +210,8 @@ bool RansReader::read_rows(const FrameShape& shape, const uint8_t* scales, uint8
   return true;
 }
 
-Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols,
-                                  const RansTableSet* shared) {
-  if (auto opened = open(coded, symbols.size(), shared); !opened) return opened;
+Result<void> RansReader::read_all(std::span<const std::byte> coded, std::span<std::byte> symbols) {
+  if (auto opened = open(coded, symbols.size()); !opened) return opened;
   next(reinterpret_cast<uint8_t*>(symbols.data()), symbols.size());
   return finish();
 }

@@ -66,8 +66,7 @@ class RansReader {
   bool read_rows(const FrameShape& shape, const uint8_t* scales, uint8_t* values, ScaleCache& cache,
                  bool stream);
   /// open(), next() and finish() in one.
-  Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols,
-                        const RansTableSet* shared = nullptr);
+  Result<void> read_all(std::span<const std::byte> coded, std::span<std::byte> symbols);
   /// The next segment, whole, as rows. Errors: kRecordMalformed when it has not width x count symbols.
   /// REQUIRES that a segment was finished or none begun.
   Result<void> next_rows(const SymbolRows& rows);
