@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "chunk/record_frames.h"
@@ -112,11 +113,12 @@ Result<void> decode_part(std::span<const std::byte> record, const PartShape& sha
   if (auto opened = open_record(record, shape, key, seal, view); !opened) return opened;
   std::vector<std::byte> symbols(kFrameBytesMax);
   CoderWorkspace workspace;
-  FrameDecoder decoder(workspace);
+  std::optional<FrameDecoder> decoder;  // megabytes of angles: only where a frame needs them
   for (uint32_t i = 0; i < view.frame_count(); ++i) {
     const RecordView::Frame& frame = view.frame(i);
     if (quantizer_of(frame.entry) == QuantizerId::kCalibrated) {
-      if (auto done = decoder.decode(view, i, values, ValueStores::kCached, model); !done) return done;
+      if (!decoder) decoder.emplace(workspace);
+      if (auto done = decoder->decode(view, i, values, ValueStores::kCached, model); !done) return done;
       continue;
     }
     const auto frame_symbols = std::span(symbols).first(frame.entry.symbol_bytes);

@@ -1,20 +1,13 @@
 // Records written by earlier builds still open, decode to the same bytes, and are still what we would write.
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
-
 #include "golden/golden_record.h"
 
 namespace shadowserve {
 namespace {
 
 std::vector<std::byte> read_file(const std::string& name) {
-  std::ifstream in(std::string(SHADOWSERVE_GOLDEN_DIR) + "/" + name, std::ios::binary);
-  EXPECT_TRUE(in.good()) << name;
-  std::vector<char> chars{std::istreambuf_iterator<char>(in), {}};
-  const auto bytes = std::as_bytes(std::span(chars));
-  return {bytes.begin(), bytes.end()};
+  return read_golden_file(std::filesystem::path(SHADOWSERVE_GOLDEN_DIR) / name);
 }
 
 class Golden : public testing::TestWithParam<GoldenRecord> {};
@@ -22,9 +15,11 @@ class Golden : public testing::TestWithParam<GoldenRecord> {};
 TEST_P(Golden, Decodes) {
   const GoldenRecord& golden = GetParam();
   const auto record = read_file(std::string(golden.file) + ".rec");
-  const PartShape shape = part_shape(golden.geometry, 0);
+  const GoldenProfile uses(golden, SHADOWSERVE_GOLDEN_DIR);
+  const PartShape shape = golden_shape(golden);
   std::vector<std::byte> values(shape.value_bytes());
-  const auto decoded = decode_part(record, shape, golden_key(golden), seal_key(golden_space(golden)), values);
+  const auto decoded = decode_part(record, shape, golden_key(golden), seal_key(golden_space(golden)), values,
+                                   uses.model.get());
   ASSERT_TRUE(decoded) << error_name(decoded.error());
   EXPECT_EQ(values, read_file(std::string(golden.file) + ".values"));
 }
@@ -32,8 +27,9 @@ TEST_P(Golden, Decodes) {
 TEST_P(Golden, EncodesTheSame) {
   const GoldenRecord& golden = GetParam();
   const auto record = read_file(std::string(golden.file) + ".rec");
-  const auto fresh = encode_golden(golden);
-  if (is_reproducible(golden)) {
+  const GoldenProfile uses(golden, SHADOWSERVE_GOLDEN_DIR);
+  const auto fresh = encode_golden(golden, uses.profile);
+  if (is_reproducible(golden, uses.profile)) {
     EXPECT_EQ(fresh, record);
     return;
   }

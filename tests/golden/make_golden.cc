@@ -24,11 +24,12 @@ int main(int argc, char** argv) {
   for (const GoldenRecord& golden : kGoldenRecords) {
     const std::filesystem::path base = std::filesystem::path(argv[1]) / golden.file;
     if (std::filesystem::exists(base.string() + ".rec")) continue;
-    const auto record = encode_golden(golden);
-    const PartShape shape = part_shape(golden.geometry, 0);
+    const GoldenProfile uses(golden, argv[1]);
+    const auto record = encode_golden(golden, uses.profile);
+    const PartShape shape = golden_shape(golden);
     std::vector<std::byte> values(shape.value_bytes());
-    const auto decoded =
-        decode_part(record, shape, golden_key(golden), seal_key(golden_space(golden)), values);
+    const auto decoded = decode_part(record, shape, golden_key(golden), seal_key(golden_space(golden)),
+                                     values, uses.model.get());
     if (!decoded) return 1;
     write_file(base.string() + ".rec", record);
     write_file(base.string() + ".values", values);

@@ -8,18 +8,13 @@ import struct
 import sys
 import zlib
 
-HEADER = struct.Struct("<8sHHIIIBB2s7I32s24s12s4s16s")
+from read_calibrated import Calibration, bf16s, calibrated_values, f32
+
+HEADER = struct.Struct("<8sHHIIIBB2s7I32s24s12sI16s")
 FRAME = struct.Struct("<IHHBBBBHHIIII")
-RAW, TOKEN_SYM, CHANNEL_ASYM = range(3)
+RAW, TOKEN_SYM, CHANNEL_ASYM, CALIBRATED = range(4)
+KEPT_ROWS = 16
 BYTES, NIBBLES, ELEMENTS, SPLIT = range(4)
-
-
-def f32(x):
-    return struct.unpack("<f", struct.pack("<f", x))[0]
-
-
-def bf16s(data):
-    return [struct.unpack("<f", b"\0\0" + data[i:i + 2])[0] for i in range(0, len(data), 2)]
 
 
 def to_element(x, element):
@@ -36,14 +31,18 @@ def symbols_of(packed, packing, tokens, channels):
     return [packed[t * row_bytes + c // 2] >> 4 * (c % 2) & 15 for t in range(tokens) for c in range(channels)]
 
 
-def frame_values(frame, element, heads, head_dim, scales, packed):
-    (_, _, tokens, quantizer, packing, _, levels, group_tokens, group_heads, *_) = frame
+def frame_values(frame, element, heads, head_dim, scales, packed, calibrated):
+    (plane, token_first, tokens, quantizer, packing, _, levels, group_tokens, group_heads, *_) = frame
     channels = heads * head_dim
     if packing == ELEMENTS:
         return packed
     if packing == SPLIT:
         count = tokens * channels
         return b"".join(bytes((packed[count + i], packed[i])) for i in range(count))
+    if quantizer == CALIBRATED:
+        calibration, point, position_first = calibrated
+        values = calibrated_values(calibration, point, plane, token_first, tokens, position_first, packed)
+        return b"".join(to_element(x, element) for x in values)
     scales = bf16s(scales)
     out = []
     for i, q in enumerate(symbols_of(packed, packing, tokens, channels)):
@@ -58,15 +57,63 @@ def frame_values(frame, element, heads, head_dim, scales, packed):
     return b"".join(out)
 
 
-def rans_symbols(coded):
+def scale_bytes_of(frame, heads, head_dim):
+    """Of the quantizer alone: kept rows follow."""
+    (_, _, tokens, quantizer, _, _, _, group_tokens, group_heads, *_) = frame
+    if quantizer == TOKEN_SYM:
+        return 2 * tokens * (heads // group_heads)
+    if quantizer == CHANNEL_ASYM:
+        return 4 * heads * head_dim * -(-tokens // group_tokens)
+    return 0
+
+
+def with_kept_rows(values, region, element, heads, head_dim):
+    """Patches, then int8 rows, then exact rows over a frame's values."""
+    channels = heads * head_dim
+    row_bytes = 2 * channels
+    exact_rows, int8_rows, patches = struct.unpack_from("<HHI", region)
+    at = 8
+
+    def take(size):
+        nonlocal at
+        at += size
+        return region[at - size:at]
+
+    exact_tokens = struct.unpack("<%dH" % exact_rows, take(2 * exact_rows))
+    int8_tokens = struct.unpack("<%dH" % int8_rows, take(2 * int8_rows))
+    exact = take(row_bytes * exact_rows)
+    scales = bf16s(take(2 * heads * int8_rows))
+    patched = [struct.unpack("<HHH", take(6)) for _ in range(patches)]
+    symbols = take(channels * int8_rows)
+    assert at == len(region)
+    out = bytearray(values)
+    for token, channel, bits in patched:
+        struct.pack_into("<H", out, token * row_bytes + 2 * channel, bits)
+    for row, token in enumerate(int8_tokens):
+        for channel in range(channels):
+            x = (min(symbols[row * channels + channel], 254) - 127) * scales[row * heads + channel // head_dim]
+            out[token * row_bytes + 2 * channel:token * row_bytes + 2 * channel + 2] = to_element(x, element)
+    for row, token in enumerate(exact_tokens):
+        out[token * row_bytes:(token + 1) * row_bytes] = exact[row * row_bytes:(row + 1) * row_bytes]
+    return bytes(out)
+
+
+def rans_symbols(coded, calibration):
     """docs/formats/rans.md, one symbol at a time."""
     segments, literal_bytes = struct.unpack_from("<II", coded)
     at = 8
     tables = []
     for _ in range(segments):
-        symbols, base, count, escape = struct.unpack_from("<IBBH", coded, at)
-        frequencies = coded[at + 8:at + 8 + count]
-        at += 8 + count
+        symbols, base, count, flags = struct.unpack_from("<IBBH", coded, at)
+        shared = flags & 2
+        at += 8
+        if shared:
+            base, frequencies = calibration.shared_table(count)
+            count = len(frequencies)
+        else:
+            frequencies = coded[at:at + count]
+            at += count
+        escape = shared or flags & 1  # every table of a calibration has one
         assert sum(frequencies) == 128
         slots = [(entry, offset) for entry, f in enumerate(frequencies) for offset in range(f)]
         tables.append((symbols, base, count, escape, frequencies, slots))
@@ -87,16 +134,19 @@ def rans_symbols(coded):
     return bytes(out)
 
 
-def decode(record):
-    (magic, version, flags, header_bytes, record_bytes, frame_count, element, _, _, _, heads, head_dim,
-     *_) = HEADER.unpack_from(record)
+def decode(record, calibration):
+    (magic, version, flags, header_bytes, record_bytes, frame_count, element, _, _, _, heads, head_dim, _, _, _, _, _,
+     profile, _, position_first, _) = HEADER.unpack_from(record)
     assert magic == b"SSKVREC\n" and version == 1 and flags == 0
     assert record_bytes == len(record) and header_bytes == HEADER.size + frame_count * FRAME.size
+    calibrated = calibration, profile.rstrip(b"\0"), position_first
     at = header_bytes
     values = b""
     for i in range(frame_count):
-        frame = FRAME.unpack_from(record, HEADER.size + i * FRAME.size)
+        frame = list(FRAME.unpack_from(record, HEADER.size + i * FRAME.size))
         coder, scale_bytes, symbol_bytes, coded_bytes = frame[5], frame[9], frame[10], frame[11]
+        kept = frame[3] & KEPT_ROWS
+        frame[3] &= ~KEPT_ROWS
         at = (at + 15) // 16 * 16
         scales = record[at:at + scale_bytes]
         coded = record[at + scale_bytes:at + scale_bytes + coded_bytes]
@@ -109,17 +159,21 @@ def decode(record):
             packed = inflater.decompress(coded)
             assert inflater.eof and not inflater.unused_data
         if coder == 3:
-            packed = rans_symbols(coded)
+            packed = rans_symbols(coded, calibration)
         assert len(packed) == symbol_bytes
-        values += frame_values(frame, element, heads, head_dim, scales, packed)
+        kept_at = scale_bytes_of(frame, heads, head_dim)
+        decoded = frame_values(frame, element, heads, head_dim, scales[:kept_at], packed, calibrated)
+        values += with_kept_rows(decoded, scales[kept_at:], element, heads, head_dim) if kept else decoded
     assert at == len(record)
     return values
 
 
 def main():
     compared = wrong = 0
-    for path in sorted(pathlib.Path(__file__).parent.glob("*.rec")):
-        values = decode(path.read_bytes())
+    folder = pathlib.Path(__file__).parent
+    calibration = Calibration((folder / "tiny.cal").read_bytes())
+    for path in sorted(folder.glob("*.rec")):
+        values = decode(path.read_bytes(), calibration)
         if values is None:
             continue
         compared += 1
@@ -127,7 +181,7 @@ def main():
             wrong += 1
             print("%s decodes to other values" % path.name)
     print("%d records read, %d wrong" % (compared, wrong))
-    return 0 if compared >= 8 and wrong == 0 else 1
+    return 0 if compared >= 14 and wrong == 0 else 1
 
 
 if __name__ == "__main__":
