@@ -205,8 +205,9 @@ Result<void> generic_planes(const Profile& profile, const PartShape& shape, uint
   for (uint32_t i = 0; i < planes.size(); ++i) fits[i] = may_spread(geometry, planes[i]);
   const bool layer = fits[1];
   if (layer) sink_likeness(geometry, planes[1], likeness);
-  const uint32_t sinks = layer ? geometry.chunk_tokens / kTokensASink : 0;
-  choose_kept({likeness, geometry.chunk_tokens}, shape.first_position, sinks, kept);
+  const std::span<const float> candidates(likeness, geometry.chunk_tokens);
+  const uint32_t sinks = layer ? count_sinks(candidates.subspan(shape.first_position == 0 ? 1 : 0)) : 0;
+  choose_kept(candidates, shape.first_position, sinks, kept);
   for (uint32_t i = 0; i < planes.size(); ++i) {
     const auto done = fits[i] ? spread_plane(profile, geometry, plane + i, planes[i], kept, writer)
                               : plain_plane(raw_recipe(geometry, plane + i, profile.coder), geometry,

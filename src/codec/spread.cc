@@ -13,11 +13,13 @@ namespace shadowserve {
 namespace {
 
 // Chosen on real KV: finer costs bytes, coarser answers (docs/decisions/0012-calibrated-quantizer.md).
-constexpr float kKeySpread = 0.30f;
-constexpr float kValueSpread = 0.58f;
+constexpr float kKeySpread = 0.265f;
+constexpr float kValueSpread = 0.60f;
 // Levels that the furthest value may be from the middle; a little less than there are, for rounded scales.
 constexpr float kKeyReach = 125.0f, kValueReach = 126.0f;
 constexpr int32_t kMiddle = 127;
+constexpr float kSinkSquares = 0.25f;  // of a sink's values, over those of the middle token
+constexpr float kLastBit = 0x1p-9f;    // of a minimum: what differs by less is the same
 constexpr float kScaleEnd = 0x1p118f;  // bf16 above it stays below kScaleBitsEnd
 
 bool is_aside(std::span<const uint16_t> aside, uint32_t token) {
@@ -50,15 +52,18 @@ void key_scales(uint32_t channels, const float* means, const float* squares, con
   for (uint32_t i = 0; i < channels; ++i)
     mean_deviation += std::sqrt(squares[i]) / static_cast<float>(channels);
   for (uint32_t i = 0; i < channels; ++i) {
+    const bool constant = furthest[i] <= std::abs(means[i]) * kLastBit;
     const float spread = kKeySpread * std::sqrt(std::sqrt(squares[i]) * mean_deviation);
-    const float step = std::min(std::max(spread, furthest[i] / kKeyReach), kScaleEnd);
+    const float step = constant ? 0.0f : std::min(std::max(spread, furthest[i] / kKeyReach), kScaleEnd);
     const uint16_t step_bits = element::bf16_above(step);
     const float rounded = element::from_bf16(step_bits);
     const uint16_t least_bits = element::to_bf16(means[i] - kMiddle * rounded);
     store16(scales, i, step_bits);
     store16(scales, channels + i, least_bits);
+    // Any symbol of a constant channel comes back as its minimum. The middle level costs least: an escape for
+    // each value of some channels was 2 % of all bytes.
     steps[i] = step_bits == 0 ? 1.0f : rounded;
-    minima[i] = element::from_bf16(least_bits);
+    minima[i] = element::from_bf16(least_bits) - (step_bits == 0 ? kMiddle : 0);
   }
 }
 
@@ -143,6 +148,18 @@ void sink_likeness(const KvGeometry& geometry, const uint8_t* values, float* lik
     for (uint32_t i = 0; i < channels; ++i) squares += row[i] * row[i];
     likeness[token] = -squares;
   }
+}
+
+uint32_t count_sinks(std::span<const float> likeness) {
+  SS_CHECK(likeness.size() <= kChunkTokensMax, "validate() refuses longer chunks");
+  float sorted[kChunkTokensMax];
+  const auto end = std::copy(likeness.begin(), likeness.end(), sorted);
+  const auto middle = sorted + likeness.size() / 2;
+  if (middle == end) return 0;
+  std::nth_element(sorted, middle, end);
+  const float least = *middle * kSinkSquares;  // both negative
+  const auto sinks = std::count_if(likeness.begin(), likeness.end(), [&](float one) { return one > least; });
+  return std::min(static_cast<uint32_t>(sinks), static_cast<uint32_t>(likeness.size() + 1) / kTokensASink);
 }
 
 }  // namespace shadowserve

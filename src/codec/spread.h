@@ -12,8 +12,8 @@
 namespace shadowserve {
 
 inline constexpr uint32_t kSpreadLevels = 255;
-/// Of so many tokens of a chunk one is kept as a sink.
-inline constexpr uint32_t kTokensASink = 128;
+/// Of so many tokens of a chunk one may be kept as a sink.
+inline constexpr uint32_t kTokensASink = 64;
 
 /// Keys of a frame: for each channel a step that grows with the square root of its deviation, with its mean
 /// in the middle. Queries are not wide where keys are, so wide channels get more levels than an even share
@@ -31,6 +31,9 @@ void spread_tokens(const KvGeometry& geometry, uint32_t tokens, const uint8_t* v
 /// How much less than others a token's values are, for each token of a plane of V: attention sinks have the
 /// smallest ones. Larger is more like a sink.
 void sink_likeness(const KvGeometry& geometry, const uint8_t* values, float* likeness);
+/// How many tokens of a chunk are sinks: with values half as large as the middle token's, or smaller; at most
+/// one of kTokensASink. `likeness` of the chunk's tokens that may be kept as such. No allocation.
+uint32_t count_sinks(std::span<const float> likeness);
 
 inline constexpr uint32_t kSpreadChannelsMax = 4096;  ///< rows of floats live on stacks
 

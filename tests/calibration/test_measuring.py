@@ -52,7 +52,7 @@ def test_points_are_ordered_and_keep_what_they_promise(language_model, measured)
     calibration = fitting.fit(language_model, measured, bytes(32))
     assert read_calibration(write_calibration(calibration), "x").layers == 2
     ratios, kls = {}, {}
-    quantizers = evaluate.profiles(language_model, calibration)
+    quantizers = evaluate.profiles(calibration)
     last = excerpts(30)[29]
     tokens = torch.cat([last.prefix, last.suffix])
     for result in evaluate.measure_text(language_model, quantizers, tokens, 256):

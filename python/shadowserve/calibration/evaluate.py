@@ -40,12 +40,12 @@ def calibrated(calibration: Calibration, point: int) -> peer_quantizers.Quantize
     return quantizer
 
 
-def profiles(model: LanguageModel, calibration: Calibration | None) -> dict[str, peer_quantizers.Quantizer]:
+def profiles(calibration: Calibration | None) -> dict[str, peer_quantizers.Quantizer]:
     points = {p.name: calibrated(calibration, n) for n, p in enumerate(calibration.points)} if calibration else {}
     return {
         **points,
-        "uncalibrated": peer_quantizers.uncalibrated(model),
-        "kv4-and-bins": peer_quantizers.kv4_and_bins(model),
+        "uncalibrated": peer_quantizers.uncalibrated,
+        "kv4-and-bins": peer_quantizers.kv4_and_bins,
         "kv4": peer_quantizers.kv4,
         "cachegen": peer_quantizers.cachegen,
         "int8": peer_quantizers.int8,
@@ -77,7 +77,7 @@ def evaluate(
     only: list[str] | None = None, progress: Callable[[str], None] = lambda line: None,
 ) -> list[dict]:  # fmt: skip
     """One result for each text and profile. Raises ValueError for a text that is too short."""
-    quantizers = {name: q for name, q in profiles(model, calibration).items() if not only or name in only}
+    quantizers = {name: q for name, q in profiles(calibration).items() if not only or name in only}
     results = []
     for name, text in texts.items():
         tokens = model.tokens(text)

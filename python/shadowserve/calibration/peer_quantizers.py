@@ -21,11 +21,11 @@ from shadowserve.calibration.reference_quantizer import (
     Size,
     int8_rows,
 )
-from shadowserve.calibration.sensitivity import TOKENS_A_SINK, find_sinks
 
 CHUNK_TOKENS = 256
 GROUP_TOKENS = 128
 TABLE_BYTES = 32
+TOKENS_A_SINK = 64
 
 Quantizer = Callable[[torch.Tensor, int, int], tuple[torch.Tensor, Size]]
 """kv [L, 2, tokens, C], kv_heads -> the same as a reader gets it, and its size. Third: head_dim."""
@@ -95,7 +95,7 @@ def _int8_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> tu
 cachegen, kv4, int8 = _chunked(_cachegen_plane), _chunked(_kv4_plane), _chunked(_int8_plane)
 
 
-def spread_channels(plane: torch.Tensor, scalar: float = 0.30) -> tuple[torch.Tensor, Size]:
+def spread_channels(plane: torch.Tensor, scalar: float = 0.265) -> tuple[torch.Tensor, Size]:
     """plane [tokens, C]: a step a channel that grows with the square root of its deviation, at most 255 levels.
 
     Wide channels get more levels than in kv4 and narrow ones fewer: queries are not wide where keys are. The mean is the
@@ -104,12 +104,14 @@ def spread_channels(plane: torch.Tensor, scalar: float = 0.30) -> tuple[torch.Te
     deviation, mean = plane.std(0, keepdim=True), plane.mean(0, keepdim=True)
     furthest = (plane - mean).abs().amax(0, keepdim=True)
     steps = _to_bf16((scalar * (deviation * deviation.mean()).sqrt()).maximum(furthest / 125))
+    steps = torch.where(furthest <= mean.abs() / 512, 0.0, steps)  # constant, as far as a minimum can tell
     least = _to_bf16(mean - 127 * steps)
     numbers = torch.round((plane - least) / torch.where(steps > 0, steps, 1.0)).clamp(0, 254)
+    numbers = torch.where(steps > 0, numbers, 127.0)  # the cheapest symbol: any comes back as the minimum
     return numbers * steps + least, _frame(numbers.to(torch.int16), 4 * steps.numel())
 
 
-def spread_tokens(plane: torch.Tensor, scalar: float = 0.58) -> tuple[torch.Tensor, Size]:
+def spread_tokens(plane: torch.Tensor, scalar: float = 0.60) -> tuple[torch.Tensor, Size]:
     """plane [tokens, C]: a step a token in proportion to its root mean square: one large value coarsens no other."""
     largest = plane.abs().amax(-1, keepdim=True)
     steps = _to_bf16((scalar * plane.pow(2).mean(-1, keepdim=True).sqrt()).maximum(largest / 126))
@@ -125,17 +127,26 @@ def _mixed_plane(plane: torch.Tensor, layer: int, kind: int, kv_heads: int) -> t
     return channel_asymmetric(plane, 16) if kind == 0 else _cachegen_plane(plane, layer, kind, kv_heads)
 
 
-def keeping_sinks(model, recipe=_spread_plane) -> Quantizer:
-    """A recipe with sinks kept in int8 and the first token exact; without a calibration, the sinks of a chunk are found
-    with the first token's key of the same sequence."""
+def smallest_values(values: torch.Tensor) -> torch.Tensor:
+    """values [tokens, C] of V -> bool [tokens]: sinks, as they can be told without a calibration: less than half as large as
+    the middle token's, at most one of TOKENS_A_SINK."""
+    squares = values.pow(2).sum(-1)
+    found = torch.zeros(len(squares), dtype=torch.bool)
+    order = squares.argsort()
+    most = min((len(squares) + 1) // TOKENS_A_SINK, int((squares < squares[order[(len(squares) - 1) // 2]] / 4).sum()))
+    found[order[:most]] = True
+    return found
+
+
+def keeping_sinks(recipe) -> Quantizer:
+    """A recipe with sinks kept in int8 and the first token exact."""
 
     def quantizer(kv: torch.Tensor, kv_heads: int, head_dim: int) -> tuple[torch.Tensor, Size]:
         layers, _, tokens, channels = kv.shape
-        keys = model.unrotated(kv)[:, 0]
         sinks = torch.zeros(layers, tokens, dtype=torch.bool)
         for layer, begin in np.ndindex(layers, -(-tokens // CHUNK_TOKENS)):
             chunk = slice(max(1, begin * CHUNK_TOKENS), (begin + 1) * CHUNK_TOKENS)
-            sinks[layer, chunk] = find_sinks(keys[layer, chunk], keys[layer, 0], CHUNK_TOKENS // TOKENS_A_SINK)
+            sinks[layer, chunk] = smallest_values(kv[layer, 1, chunk])
         # Rows that are kept anyway do not stretch the others' range.
         aside = sinks.clone()
         aside[:, 0] = True
@@ -149,11 +160,7 @@ def keeping_sinks(model, recipe=_spread_plane) -> Quantizer:
     return quantizer
 
 
-def uncalibrated(model) -> Quantizer:
-    """The best we know for a model that nobody calibrated."""
-    return keeping_sinks(model)
-
-
-def kv4_and_bins(model) -> Quantizer:
-    """K 16 levels a channel, V CacheGen's bins, sinks kept."""
-    return keeping_sinks(model, _mixed_plane)
+uncalibrated = keeping_sinks(_spread_plane)
+"""Profile generic: the best we know for a model that nobody calibrated."""
+kv4_and_bins = keeping_sinks(_mixed_plane)
+"""K 16 levels a channel, V CacheGen's bins, sinks kept."""
