@@ -38,8 +38,10 @@ typedef struct ss_options {
   uint32_t struct_size;
   const char* socket_path; /* the data plane's; default $SHADOWSERVE_SOCKET, else where the plane listens */
   const char* client_name; /* for stats and logs */
-  const char* model_fingerprint;       /* required, see ss_model_fingerprint() */
-  const char* profile;                 /* codec profile; default "kv4" */
+  const char* model_fingerprint; /* required, see ss_model_fingerprint() */
+  const char* profile; /* codec profile; default "auto": "balanced" where there is a calibration of the model
+                          (see below), else "generic". A lookup is best given what ss_transfer_profile() says:
+                          then both use the same one, whatever is published in between */
   const char* tenant_salt;             /* secret; default none */
   uint32_t shard;                      /* tensor-parallel rank */
   uint32_t shard_count;                /* default 1 */
@@ -53,9 +55,10 @@ typedef struct ss_options {
   int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
   int32_t device; /* 1 + the CUDA device that holds the pages; 0 = pages in host memory (ss_transfer only).
                      The staging memory is then taken there as well */
-  const char* calibration; /* path of the model's calibration file, read once, when an object is opened. The
-                              profiles near, balanced and far need it; default: what was published for these
-                              weights is asked of the data plane, for 5 s at the longest */
+  const char*
+      calibration; /* path of the model's calibration file, read once, when an object is opened. The
+                      profiles near, balanced and far need it, and auto uses it; default: what was
+                      published for these weights is asked of the data plane, for 5 s at the longest */
   const char* weights_fingerprint; /* what ss_model_fingerprint() writes to `weights`: a calibration for other
                                       weights is refused; default: not compared */
 } ss_options;
@@ -73,6 +76,8 @@ ss_error ss_model_fingerprint(const char* directory, const char* extra, char out
 /* Connects in the background. NULL when an option is wrong; `message` (may be NULL) then says which. */
 ss_lookup* ss_lookup_open(const ss_options* options, char* message, size_t message_bytes);
 void ss_lookup_close(ss_lookup* lookup);
+/* As ss_transfer_profile(). */
+const char* ss_lookup_profile(const ss_lookup* lookup);
 
 /* Keys of the chunks that follow `parent` (NULL: the prompt's start): floor(token_count / chunk_tokens) keys
  * of SS_KEY_BYTES each. `extra` binds what the tokens do not say (adapter, cache salt, multimodal hashes).
@@ -138,6 +143,11 @@ typedef struct ss_pages {
 ss_transfer* ss_transfer_open(const ss_options* options, char* message, size_t message_bytes);
 /* Withdraws everything; when it returns nothing touches the pages any more. May take milliseconds. */
 void ss_transfer_close(ss_transfer* transfer);
+/* The profile in use as keys name it, never "auto": "generic", or "balanced:" and its calibration's SHA-256.
+ * Lives as long as the object. */
+const char* ss_transfer_profile(const ss_transfer* transfer);
+/* Why this one: half a sentence for a log. */
+const char* ss_transfer_profile_reason(const ss_transfer* transfer);
 
 /* Required before fetch and save, once. kUnsupported or kConfig with a sentence in `message`. For pages on a
  * GPU it takes milliseconds. */

@@ -255,6 +255,7 @@ PYBIND11_MODULE(_native, module) {
             return ss_lookup_claim_save(lookup.get(), given.data) != 0;
           },
           py::arg("key"))
+      .def("profile", [](const LookupHandle& lookup) { return std::string(ss_lookup_profile(lookup.get())); })
       .def("stats", lookup_stats)
       .def("close", &LookupHandle::close);
 
@@ -277,6 +278,12 @@ PYBIND11_MODULE(_native, module) {
           "cancel", [](TransferHandle& transfer, uint64_t id) { ss_cancel(transfer.get(), id); },
           py::arg("id"))
       .def("poll", poll)
+      .def("profile",
+           [](const TransferHandle& transfer) { return std::string(ss_transfer_profile(transfer.get())); })
+      .def("profile_reason",
+           [](const TransferHandle& transfer) {
+             return std::string(ss_transfer_profile_reason(transfer.get()));
+           })
       .def("stats", transfer_stats)
       .def("close", &TransferHandle::close);
 

@@ -121,12 +121,22 @@ void ss_lookup_fetch_ended(ss_lookup* lookup, ss_error error, const uint8_t* key
 int ss_lookup_claim_save(ss_lookup* lookup, const uint8_t* key) {
   return lookup->lookup.claim_save(key_at(key)) ? 1 : 0;
 }
+const char* ss_lookup_profile(const ss_lookup* lookup) {
+  return lookup->lookup.options().space.profile.c_str();
+}
 void ss_lookup_read_stats(const ss_lookup* lookup, ss_lookup_stats* out) { lookup->lookup.read_stats(*out); }
 
 ss_transfer* ss_transfer_open(const ss_options* options, char* message, size_t message_bytes) {
   return open<ss_transfer>(options, shadowserve::ClientRole::kTransfer, message, message_bytes);
 }
 void ss_transfer_close(ss_transfer* transfer) { delete transfer; }
+
+const char* ss_transfer_profile(const ss_transfer* transfer) {
+  return transfer->transfer.options().space.profile.c_str();
+}
+const char* ss_transfer_profile_reason(const ss_transfer* transfer) {
+  return transfer->transfer.options().profile_reason.c_str();
+}
 
 ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages, char* message,
                                     size_t message_bytes) {

@@ -122,6 +122,63 @@ TEST(CApi, RecordsOfDifferentCalibrationsHaveDifferentKeys) {
   EXPECT_NE(key(read(one, "far", ClientRole::kLookup)), key(first));
 }
 
+TEST(CApi, AutoIsBalancedWithACalibrationAndElseGeneric) {
+  FakePlane plane("c-api-auto");
+  const TestCalibrationFile file(golden_calibration()), damaged(golden_calibration().replace(700, 1, "?"));
+  ss_options options = one_part_options();
+  const auto read = [&](ClientRole role) { return checked(options, plane.path(), role); };
+  for (const char* profile : {"auto", static_cast<const char*>(nullptr)}) {
+    options.profile = profile;
+    options.calibration = nullptr;
+    const ClientOptions without = read(ClientRole::kTransfer);
+    EXPECT_EQ(without.space.profile, "generic");
+    EXPECT_STREQ(without.hello().profile, "generic");
+    EXPECT_EQ(
+        without.profile_reason,
+        "the data plane gave no calibration of this model (it finds one by the fingerprint of the weights, "
+        "which nobody read)");
+    options.calibration = file.path().c_str();
+    const ClientOptions with = read(ClientRole::kTransfer);
+    EXPECT_EQ(with.space.profile, "balanced:" + to_hex(with.calibration->hash));
+    EXPECT_STREQ(with.hello().profile, "balanced");
+    EXPECT_EQ(with.profile_reason, "the engine has the calibration " + file.path());
+  }
+  options.socket_path = plane.path().c_str();
+  options.calibration = damaged.path().c_str();
+  EXPECT_NE(refusal(options).find("is damaged"), std::string::npos) << "a file that was named has to be good";
+}
+
+TEST(CApi, ALookupTakesTheProfileThatItsTransferUses) {
+  FakePlane plane("c-api-handed-on");
+  const TestCalibrationFile file(golden_calibration());
+  ss_options options = one_part_options();
+  options.socket_path = plane.path().c_str();
+  options.profile = nullptr;
+  options.calibration = file.path().c_str();
+  char message[512] = "";
+  ss_transfer* const transfer = ss_transfer_open(&options, message, sizeof message);
+  ASSERT_NE(transfer, nullptr) << message;
+  const std::string in_use = ss_transfer_profile(transfer);
+  EXPECT_EQ(std::string(ss_transfer_profile_reason(transfer)).find("the engine has"), 0u);
+  ss_transfer_close(transfer);
+  EXPECT_EQ(in_use.size(), std::string("balanced:").size() + 64);
+
+  const ClientOptions own = checked(options, plane.path(), ClientRole::kLookup);
+  options.profile = in_use.c_str();
+  options.calibration = nullptr;
+  const ClientOptions handed_on = checked(options, plane.path(), ClientRole::kLookup);
+  EXPECT_EQ(root_key(handed_on.space), root_key(own.space));
+  EXPECT_STREQ(handed_on.hello().profile, "balanced");
+  ss_lookup* const lookup = ss_lookup_open(&options, message, sizeof message);
+  ASSERT_NE(lookup, nullptr) << message;
+  EXPECT_EQ(ss_lookup_profile(lookup), in_use);
+  ss_lookup_close(lookup);
+  EXPECT_NE(refusal(options).find("is unknown"), std::string::npos)
+      << "who codes needs the calibration itself";
+  options.profile = "kv4:00";
+  EXPECT_NE(refusal(options, false).find("is unknown"), std::string::npos);
+}
+
 TEST(CApi, NamesAndVersion) {
   EXPECT_STREQ(ss_error_name(1), "miss");
   EXPECT_STREQ(ss_error_name(999), "unknown");

@@ -4,67 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <string_view>
 #include <thread>
-#include <vector>
 
 #include "chunk/record.h"
+#include "control/engine_profile.h"
 #include "control/staging_table.h"
 #include "kernels/device_memory.h"
-#include "wire/calibration_call.h"
 #include "wire/socket_path.h"
 #include "world/clock.h"
 
 namespace shadowserve {
 namespace {
-
-// The codec room knows what they mean; this list only lets a typing error fail here instead of at the plane.
-constexpr std::array<std::string_view, 5> kProfiles = {"raw", "int8", "kv4", "cachegen", "generic"};
-constexpr std::array<std::string_view, 3> kCalibratedProfiles = {"near", "balanced", "far"};
-constexpr std::array<std::string_view, 6> kCoders = {"", "rans", "deflate", "zstd", "packed", "none"};
-
-bool is_calibrated(std::string_view profile) {
-  return std::find(kCalibratedProfiles.begin(), kCalibratedProfiles.end(), profile) !=
-         kCalibratedProfiles.end();
-}
-
-// A plane that starts together with the engine is waited for; so is its store.
-constexpr uint64_t kCalibrationPatienceNs = 5'000 * kNsPerMs;
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
-
-// Empty when `name` is a profile, else the nearest one.
-std::string nearest_profile(std::string_view name) {
-  std::string nearest;
-  size_t least = SIZE_MAX;
-  const auto consider = [&](std::string candidate) {
-    const size_t distance = edit_distance(name, candidate);
-    if (distance >= least) return;
-    least = distance;
-    nearest = std::move(candidate);
-  };
-  for (std::string_view profile : kProfiles) {
-    for (std::string_view coder : kCoders)
-      consider(coder.empty() ? std::string(profile) : fmt::format("{}+{}", profile, coder));
-  }
-  for (std::string_view profile : kCalibratedProfiles) consider(std::string(profile));
-  return least == 0 ? std::string() : nearest;
-}
 
 std::string text(const char* value) { return value == nullptr ? std::string() : std::string(value); }
 
@@ -105,12 +56,7 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
   if (options.space.model_fingerprint.empty()) {
     return "model_fingerprint is missing: pass what ss_model_fingerprint() gives for the model's directory";
   }
-  if (const std::string nearest = nearest_profile(options.profile); !nearest.empty()) {
-    return fmt::format(
-        "profile \"{}\" is unknown: did you mean \"{}\"? There are raw, int8, kv4, cachegen and generic, "
-        "each also with +rans, +deflate, +zstd, +packed or +none; and near, balanced and far",
-        options.profile, nearest);
-  }
+  if (std::string problem = profile_problem(options.profile, role); !problem.empty()) return problem;
   if (options.space.shard >= options.space.shard_count) {
     return fmt::format("shard is {}: with shard_count {} it must be less than that", options.space.shard,
                        options.space.shard_count);
@@ -127,49 +73,6 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
                        gpu_count() == 0 ? ", or was built without CUDA" : "");
   }
   return role == ClientRole::kTransfer ? staging_problem(options) : std::string();
-}
-
-Result<std::shared_ptr<const CalibrationFile>> calibration_from_plane(const std::string& weights,
-                                                                      const ClientOptions& options,
-                                                                      std::string& message) {
-  const auto fingerprint = key_from_hex(weights);
-  auto file = Result<std::vector<std::byte>>(fail(Error::kConfig));
-  if (fingerprint) {
-    const uint64_t by_ns = MonotonicClock().now_ns() + kCalibrationPatienceNs;
-    file = fetch_calibration(options.socket_path, *fingerprint, by_ns, message);
-    if (file) return take_calibration(*file, "from the data plane", options.geometry(), message);
-  } else {
-    message = "it finds one by the fingerprint of the weights, which nobody read";
-  }
-  message = fmt::format(
-      "profile \"{}\" needs a calibration of this model, and the data plane gave none ({}): make one with "
-      "`shadowserve calibrate MODEL`, and set calibration to its file or publish it with "
-      "`shadowserve calibration publish FILE`",
-      options.profile, message);
-  return fail(file.error());
-}
-
-/// What a calibrated profile needs besides its name; its records are another calibration's neither to read
-/// nor to find.
-Result<void> add_calibration(const ss_options& from, ClientOptions& options, std::string& message) {
-  const std::string path = text(from.calibration), weights = text(from.weights_fingerprint);
-  options.space.profile = options.profile;
-  if (!is_calibrated(options.profile)) {
-    if (path.empty()) return {};
-    message = fmt::format(
-        "calibration is {}, but profile \"{}\" uses none: choose near, balanced or far, or leave it out",
-        path, options.profile);
-    return fail(Error::kConfig);
-  }
-  auto taken = path.empty() ? calibration_from_plane(weights, options, message)
-                            : read_calibration_file(path, options.geometry(), message);
-  if (!taken) return fail(taken.error());
-  if (!path.empty() && !weights.empty()) {
-    if (auto fits = check_weights(**taken, path, weights, message); !fits) return fits;
-  }
-  options.calibration = std::move(*taken);
-  options.space.profile += ":" + to_hex(options.calibration->hash);
-  return {};
 }
 
 }  // namespace
@@ -208,7 +111,7 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   options.client_name = text(from.client_name);
   options.space.model_fingerprint = text(from.model_fingerprint);
   options.profile = text(from.profile);
-  if (options.profile.empty()) options.profile = "kv4";
+  if (options.profile.empty()) options.profile = kAutoProfile;
   options.space.tenant_salt = text(from.tenant_salt);
   options.space.shard = from.shard;
   options.space.shard_count = or_default(from.shard_count, 1u);
@@ -225,7 +128,7 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   options.device = role == ClientRole::kTransfer ? from.device - 1 : -1;
   message = problem_of(options, role);
   if (!message.empty()) return fail(Error::kConfig);
-  if (auto added = add_calibration(from, options, message); !added) return fail(added.error());
+  if (auto settled = settle_profile(from, options, message); !settled) return fail(settled.error());
   return options;
 }
 

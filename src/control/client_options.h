@@ -17,9 +17,10 @@ namespace shadowserve {
 struct ClientOptions {
   std::string socket_path;
   std::string client_name;
-  std::string profile;  ///< by name, as the plane knows it; the key space's has its calibration's hash
+  std::string profile;         ///< in use, as the plane knows it; the key space's has its calibration's hash
+  std::string profile_reason;  ///< why this one, for people
   KeySpace space;
-  std::shared_ptr<const CalibrationFile> calibration;  ///< nullptr: the profile uses none
+  std::shared_ptr<const CalibrationFile> calibration;  ///< nullptr: the profile or the role needs none
   uint64_t lookup_timeout_ns = 0;
   uint64_t fetch_timeout_ns = 0;
   uint64_t save_timeout_ns = 0;
@@ -34,8 +35,8 @@ struct ClientOptions {
 
 enum class ClientRole : uint8_t { kLookup, kTransfer };
 
-/// Fills in defaults; reads the calibration, or asks the plane for it, which may take 5 s. kConfig with a
-/// sentence in `message` that names the field.
+/// Fills in defaults; reads the calibration, or asks the plane for it, which may take 5 s (engine_profile.h).
+/// kConfig with a sentence in `message` that names the field.
 Result<ClientOptions> read_options(const ss_options& options, ClientRole role, std::string& message);
 
 }  // namespace shadowserve

@@ -30,6 +30,7 @@ class Lookup {
   bool claim_save(const ChunkKey& key) { return saved_.claim(key, clock_.now_ns()); }
   void read_stats(ss_lookup_stats& out) const;
 
+  const ClientOptions& options() const { return options_; }
   LookupWorker& worker() { return worker_; }
   size_t open_questions() const { return open_.size(); }
 

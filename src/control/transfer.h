@@ -45,6 +45,7 @@ class Transfer {
   size_t poll(std::span<ss_event> events);
   void read_stats(ss_transfer_stats& out) const;
 
+  const ClientOptions& options() const { return options_; }
   TransferWorker& worker() { return worker_; }
 
  private:

@@ -132,7 +132,8 @@ class HostPlane final : public Plane {
     }
     json sessions = json::array();
     for (const Session& session : sessions_) {
-      if (session.state() == Session::kActive) sessions.push_back(session.client_name());
+      if (session.state() == Session::kActive)
+        sessions.push_back(fmt::format("{}: {}", session.client_name(), session.profile().name()));
     }
     const StoreBackend::Usage usage = backend_->usage();
     const Funnels& funnels = pipeline_->funnels();

@@ -132,6 +132,18 @@ TEST(CalibratedEngines, AreRefusedByNameBeforeTheyServe) {
             "calibration " + sample.path + " is damaged: its SHA-256 does not fit");
 }
 
+/// As keys name it, and why.
+std::pair<std::string, std::string> profile_in_use(const ss_options& options) {
+  char message[512] = "";
+  ss_transfer* const opened = ss_transfer_open(&options, message, sizeof message);
+  EXPECT_NE(opened, nullptr) << message;
+  if (opened == nullptr) return {};
+  const std::pair<std::string, std::string> in_use(ss_transfer_profile(opened),
+                                                   ss_transfer_profile_reason(opened));
+  ss_transfer_close(opened);
+  return in_use;
+}
+
 class PublishedCalibration : public ::testing::TestWithParam<const char*> {
  protected:
   static uint64_t soon_ns() { return MonotonicClock().now_ns() + 5'000 * kNsPerMs; }
@@ -180,6 +192,24 @@ TEST_P(PublishedCalibration, EveryEngineOfTheModelFindsIt) {
   EXPECT_EQ(fetch_calibration(socket_, {}, soon_ns(), message_).value(), newer.bytes) << "it is in the store";
 }
 
+TEST_P(PublishedCalibration, AutoUsesItAndNoOtherModels) {
+  const SampleFile sample(1);
+  const std::string weights(64, '0'), others(64, '1');
+  const auto chosen = [](const std::string& of) {
+    ss_options options = options_of(of);
+    options.profile = nullptr;
+    return profile_in_use(options);
+  };
+  ThreadedPlane plane(url_);
+  const std::pair<std::string, std::string> none = {
+      "generic", "the data plane gave no calibration of this model (none was published for these weights)"};
+  EXPECT_EQ(chosen(weights), none);
+  ASSERT_TRUE(publish_calibration(socket_, sample.bytes, soon_ns(), message_)) << message_;
+  EXPECT_EQ(chosen(weights).first.find("balanced:"), 0u);
+  EXPECT_EQ(chosen(weights).second, "the data plane has a calibration of this model");
+  EXPECT_EQ(chosen(others), none) << "negative control: another model's is not used";
+}
+
 INSTANTIATE_TEST_SUITE_P(Stores, PublishedCalibration, ::testing::Values("memory:", "rocksdb"),
                          [](const auto& info) { return info.index == 0 ? "Memory" : "Rocksdb"; });
 
@@ -193,6 +223,13 @@ TEST(CalibratedEngines, WaitForAPlaneThatIsJustStartingAndNotForever) {
   const auto took = std::chrono::steady_clock::now() - began;
   EXPECT_GT(took, std::chrono::milliseconds(4900));
   EXPECT_LT(took, std::chrono::milliseconds(5900));
+
+  options.profile = "auto";
+  const auto [profile, reason] = profile_in_use(options);
+  EXPECT_EQ(profile, "generic") << "not asked in time";
+  EXPECT_NE(reason.find("no data plane answers on"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - began - took, std::chrono::milliseconds(5900));
+  options.profile = "balanced";
 
   std::unique_ptr<ThreadedPlane> plane;
   std::thread late([&plane] {

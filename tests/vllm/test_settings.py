@@ -12,7 +12,7 @@ pytestmark = pytest.mark.quick
 def test_defaults_leave_the_limits_to_the_control_plane():
     options = Settings.from_extra_config({}).native_options("vllm worker", "ab" * 32, layers=2)
     assert options == {
-        "client_name": "vllm worker", "model_fingerprint": "ab" * 32, "profile": "kv4", "chunk_tokens": 256, "layers": 2,
+        "client_name": "vllm worker", "model_fingerprint": "ab" * 32, "profile": "auto", "chunk_tokens": 256, "layers": 2,
     }  # fmt: skip
 
 

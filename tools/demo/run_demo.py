@@ -164,7 +164,7 @@ class Demo:
         ]
         facts = {
             "model": f"{self.model.name}" + (f"; {GEMMA_LICENCE}" if self.model == GEMMA.resolve() else ""),
-            "profile": self.profile,
+            "profile": "auto: generic without a calibration of this model" if self.profile == "auto" else self.profile,
             "store": _without_password(self.store),
             "cores": self.cores.describe(),
         }
@@ -198,7 +198,7 @@ def _arguments() -> argparse.Namespace:
     arguments.add_argument("files", nargs="*", metavar="FILES")
     arguments.add_argument("--model", type=pathlib.Path, default=GEMMA, metavar="PATH")
     arguments.add_argument("--store", metavar="URL")
-    arguments.add_argument("--profile", default="kv4", metavar="NAME")
+    arguments.add_argument("--profile", default="auto", metavar="NAME")
     arguments.add_argument("--report", type=pathlib.Path, default=CHECKOUT / "report.html", metavar="FILE")
     arguments.add_argument("--keep", action="store_true")
     chosen = arguments.parse_args()

@@ -10,7 +10,7 @@ from shadowserve.vllm.page_layout import page_layout
 from shadowserve.vllm.scheduler import SchedulerSide
 from shadowserve.vllm.served_model import served_model
 from shadowserve.vllm.settings import Settings
-from shadowserve.vllm.work import StepResults, StepWork
+from shadowserve.vllm.work import ProfileInUse, StepResults, StepWork
 from shadowserve.vllm.worker import WorkerSide
 from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorBase_V1, KVConnectorRole
 from vllm.logger import init_logger
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vllm.v1.core.sched.output import SchedulerOutput
     from vllm.v1.kv_cache_interface import KVCacheConfig
     from vllm.v1.request import Request
+
+AUTO = "auto"
 
 # vLLM prints only loggers of its own tree.
 logger = init_logger("vllm.shadowserve")
@@ -43,7 +45,10 @@ class ShadowServeConnector(KVConnectorBase_V1):
         self._model = served_model(vllm_config, kv_cache_config, self._settings)
         self._stats: StatsSource | None = None
         if role == KVConnectorRole.SCHEDULER:
-            self._open_scheduler_side()
+            self._warn_of_failure_policy()
+            self._lookup: _native.Lookup | None = None
+            # Which profile "auto" is the workers say; until then nothing is looked up and nothing saved.
+            self._open_scheduler_side(None if self._settings.profile == AUTO else self._settings.profile)
         else:
             # The worker's side needs the pages: see register_kv_caches().
             self._worker: WorkerSide | None = None
@@ -63,26 +68,50 @@ class ShadowServeConnector(KVConnectorBase_V1):
 
     # ---- beside the scheduler ----
 
-    def _open_scheduler_side(self) -> None:
-        transfer = self._vllm_config.kv_transfer_config
-        if transfer.kv_load_failure_policy != "recompute":
+    def _warn_of_failure_policy(self) -> None:
+        policy = self._vllm_config.kv_transfer_config.kv_load_failure_policy
+        if policy != "recompute":
             logger.warning(
                 "kv_load_failure_policy is '%s': every fetch that fails will fail its request. Set it to 'recompute' "
                 "in --kv-transfer-config, and such requests are computed instead.",
-                transfer.kv_load_failure_policy,
+                policy,
             )
-        self._lookup = _native.Lookup(self._native_options("scheduler"))
-        self._stats = StatsSource(self._lookup.stats)
+
+    def set_xfer_handshake_metadata(self, metadata: "dict[int, ProfileInUse]") -> None:
+        """Before the first request: what the workers settled on. The scheduler's half takes it over instead of asking
+        the data plane itself, which may give another answer by now."""
+        names = sorted({worker.name for worker in metadata.values()})
+        if len(names) != 1:
+            raise ValueError(
+                f"ShadowServe: the workers use different profiles ({', '.join(names)}), perhaps because a calibration was "
+                "published meanwhile: start the engine again, or set 'profile'"
+            )
+        if self._lookup is None or self._lookup.profile() != names[0]:
+            self._open_scheduler_side(names[0])
+
+    def _open_scheduler_side(self, profile: str | None) -> None:
+        """`profile` as the setting has it or as the workers name it; None: not known yet."""
+        transfer = self._vllm_config.kv_transfer_config
+        if self._lookup is not None:
+            self._lookup.close()
+        self._lookup = self._new_lookup(profile) if profile is not None else None
+        self._stats = StatsSource(self._lookup.stats) if self._lookup is not None else None
         self._scheduler = SchedulerSide(
             self._lookup,
             chunk_tokens=self._settings.chunk_tokens,
             page_tokens=self._model.page_tokens,
             min_fetch_tokens=self._settings.min_fetch_tokens,
-            fetches=transfer.is_kv_consumer,
-            saves=transfer.is_kv_producer and self._settings.save,
+            fetches=self._lookup is not None and transfer.is_kv_consumer,
+            saves=self._lookup is not None and transfer.is_kv_producer and self._settings.save,
             saves_generated=self._settings.save_generated,
             shares_pages=bool(self._vllm_config.cache_config.enable_prefix_caching),
         )
+
+    def _new_lookup(self, profile: str) -> "_native.Lookup":
+        options = self._native_options("scheduler") | {"profile": profile}
+        if profile != self._settings.profile:
+            options.pop("calibration", None)  # a worker's name of a profile has its hash, which is all that keys need
+        return _native.Lookup(options)
 
     def on_new_request(self, request: "Request") -> None:
         self._scheduler.track(request)
@@ -114,6 +143,9 @@ class ShadowServeConnector(KVConnectorBase_V1):
 
     # ---- in the worker ----
 
+    def get_handshake_metadata(self) -> ProfileInUse | None:
+        return ProfileInUse(self._transfer.profile()) if self._worker is not None else None
+
     def register_kv_caches(self, kv_caches: "dict[str, torch.Tensor]") -> None:
         model = self._model
         layers = self._vllm_config.compilation_config.static_forward_context
@@ -130,10 +162,10 @@ class ShadowServeConnector(KVConnectorBase_V1):
             compute_stream=_compute_stream if on_gpu else None,
         )
         logger.info(
-            "Prefixes of %s (fingerprint %s, %d layers) come from the data plane at %s: profile %s, page layout %s, "
-            "%d tokens a chunk",
+            "Prefixes of %s (fingerprint %s, %d layers) come from the data plane at %s: profile %s, because %s; page layout "
+            "%s, %d tokens a chunk",
             model.name, model.fingerprint[:12], len(model.layer_names), self._settings.socket or "its default socket",
-            self._settings.profile, layout, self._settings.chunk_tokens,
+            self._transfer.profile().partition(":")[0], self._transfer.profile_reason(), layout, self._settings.chunk_tokens,
         )  # fmt: skip
 
     def _open_host(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:

@@ -43,7 +43,7 @@ class SchedulerSide:
 
     def __init__(
         self,
-        lookup: "Lookup",
+        lookup: "Lookup | None",
         *,
         chunk_tokens: int,
         page_tokens: int,
@@ -53,7 +53,8 @@ class SchedulerSide:
         saves_generated: bool,
         shares_pages: bool,
     ):
-        """`shares_pages`: the engine's own prefix cache is on, so that a prefix loaded once serves later requests."""
+        """`lookup` may be None for who neither fetches nor saves. `shares_pages`: the engine's own prefix cache is on, so
+        that a prefix loaded once serves later requests."""
         self._lookup = lookup
         self._chunk_tokens = chunk_tokens
         self._pages_per_chunk = chunk_tokens // page_tokens

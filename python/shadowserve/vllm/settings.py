@@ -12,8 +12,9 @@ class Settings:
 
     socket: str | None = None
     """Path of the data plane's Unix socket."""
-    profile: str = "kv4"
-    """Codec profile: raw, int8, kv4, cachegen or generic, perhaps with a coder ("kv4+deflate"); or near, balanced, far."""
+    profile: str = "auto"
+    """Codec profile: raw, int8, kv4, cachegen or generic, perhaps with a coder ("kv4+deflate"); or near, balanced, far. auto:
+    balanced where there is a calibration of the model, else generic."""
     calibration: str | None = None
     """File that `shadowserve calibrate MODEL` made for this model: what the profiles near, balanced and far need."""
     tenant_salt: str | None = None

@@ -2,7 +2,11 @@
 
 import dataclasses
 
-from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorMetadata, KVConnectorWorkerMetadata
+from vllm.distributed.kv_transfer.kv_connector.v1.base import (
+    KVConnectorHandshakeMetadata,
+    KVConnectorMetadata,
+    KVConnectorWorkerMetadata,
+)
 
 KEY_BYTES = 32
 
@@ -71,6 +75,14 @@ class StepResults(KVConnectorWorkerMetadata):
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> "StepResults":
         raise NotImplementedError("ShadowServe: more than one worker is not supported yet")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProfileInUse(KVConnectorHandshakeMetadata):
+    """What a worker tells the scheduler's half at start, once: its keys have to be of this profile."""
+
+    name: str
+    """As _native.Transfer.profile() gives it: with the hash of its calibration, never "auto"."""
 
 
 def nth_key(keys: bytes, index: int) -> bytes:
