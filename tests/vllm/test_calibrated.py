@@ -20,6 +20,7 @@ from test_served_model import config, groups, spec  # noqa: E402
 
 from shadowserve import _native  # noqa: E402
 from shadowserve.vllm.connector import ShadowServeConnector  # noqa: E402
+from shadowserve.vllm.work import ProfileInUse  # noqa: E402
 from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorRole  # noqa: E402
 
 TINY_CALIBRATION = pathlib.Path(__file__).resolve().parents[1] / "golden" / "tiny.cal"  # 2 layers, 2 heads of 16
@@ -144,3 +145,16 @@ def test_a_calibration_for_other_weights_is_refused_naming_both(model, tmp_path)
 def test_an_engine_without_a_calibration_is_told_how_to_make_one(model):
     with pytest.raises(ValueError, match="shadowserve calibrate MODEL"):
         connector(model, model_fingerprint="weights that nobody reads")
+
+
+@pytest.mark.quick
+def test_the_scheduler_takes_over_what_the_worker_settled_on(model):
+    scheduler = connector(model, profile="auto")
+    assert scheduler._lookup is None, "nothing is looked up before it is known"
+    scheduler.set_xfer_handshake_metadata({0: ProfileInUse("generic")})
+    assert scheduler._lookup.profile() == "generic"
+    scheduler.set_xfer_handshake_metadata({0: ProfileInUse(f"balanced:{'ab' * 32}")})
+    assert scheduler._lookup.profile() == f"balanced:{'ab' * 32}"
+    with pytest.raises(ValueError, match="different profiles .balanced:.*, generic."):
+        scheduler.set_xfer_handshake_metadata({0: ProfileInUse("generic"), 1: ProfileInUse(f"balanced:{'ab' * 32}")})
+    scheduler.shutdown()
