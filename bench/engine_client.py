@@ -20,6 +20,7 @@ class Client:
         self.first_token_s: dict[str, float] = {}
         self.token_times_s: dict[str, list[float]] = {}
         self._tokens_seen: dict[str, int] = {}
+        self.answers: dict[str, list[int]] = {}  # tokens of requests that ended
 
     def send(self, prompt: list[int], tokens: int) -> str:
         from vllm import SamplingParams
@@ -41,6 +42,8 @@ class Client:
         ended = set()
         for output in outputs:
             name = output.request_id
+            if name not in self._tokens_seen:
+                continue  # forgotten
             seen = len(output.outputs[0].token_ids)
             if seen > self._tokens_seen[name]:
                 if self._tokens_seen[name] == 0:
@@ -49,6 +52,7 @@ class Client:
                 self._tokens_seen[name] = seen
             if output.finished:
                 ended.add(name)
+                self.answers[name] = list(output.outputs[0].token_ids)
         return ended
 
     def finish(self, names: set[str]) -> None:
@@ -57,6 +61,11 @@ class Client:
 
     def abort(self, names: set[str]) -> None:
         self._engine.abort_request(list(names))
+
+    def forget(self, name: str) -> None:
+        """For clients that send without end: nothing of an ended or aborted request is kept."""
+        for kept in (self.first_token_s, self.token_times_s, self._tokens_seen, self.answers):
+            kept.pop(name, None)
 
     def drain(self) -> None:
         """Until the engine has nothing left to do."""

@@ -1,4 +1,5 @@
-"""What a stored prefix is worth on a GPU: time to first token, and what it does to others, against recomputing.
+"""What a stored prefix is worth on a GPU: time to first token, what it does to others, how many requests a second are served,
+against recomputing and against what else there is.
 
     python bench/headline/headline.py --out FOLDER [--shape llama-8b] [--rates 5,10,20,40] [--contexts 4,8,16,32]
 
@@ -10,6 +11,7 @@ and headline_report.py makes tables and pictures of them.
 import argparse
 import json
 import multiprocessing.connection
+import os
 import pathlib
 import platform
 import subprocess
@@ -18,6 +20,7 @@ import tempfile
 import time
 
 from headline_world import World
+from systems import SYSTEMS, Places, environment, kv_transfer_config, through_plane
 
 HERE = pathlib.Path(__file__).resolve().parent
 # What decides speed: layers, sizes, how many heads share a KV head. Weights are random.
@@ -58,27 +61,34 @@ class Bench:
         model = write_model(self._work / "model", SHAPES[self._chosen.shape])
         self._world.link(None, engines=0)
         waiting = []
+        places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port)
         for name in systems:
             address = str(self._work / f"{name}.sock")
             listener = multiprocessing.connection.Listener(address, "AF_UNIX")
-            arguments = [address, name, model, self._world.socket, str(self._chosen.kv_gib)]
+            options = {"model": model, "kv_gib": self._chosen.kv_gib, "kv_transfer_config": kv_transfer_config(name, places)}
             log = open(self._out / f"engine-{name}.log", "w")
             self._processes.append(subprocess.Popen(
-                ["taskset", "-c", self._chosen.engine_cores, sys.executable, str(HERE / "headline_engine.py"), *arguments],
-                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                ["taskset", "-c", self._chosen.engine_cores, sys.executable, str(HERE / "headline_engine.py"), address, json.dumps(options)],
+                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | environment(name, places),
             ))  # fmt: skip
-            waiting.append((name, listener))
-        for name, listener in waiting:
-            self._engines[name] = listener.accept()
-            say(f"{name}: ready after {self._engines[name].recv()['start_s']:.0f} s")
+            waiting.append((name, listener, self._processes[-1]))
+        for name, listener, process in waiting:
+            if (connection := accepted(listener, process)) is None:
+                say(f"{name}: its engine did not start: {self._out}/engine-{name}.log")
+                continue
+            self._engines[name] = connection
+            say(f"{name}: ready after {connection.recv()['start_s']:.0f} s")
 
     def ask(self, system: str, **what) -> dict:
         """What the engine measured, and what the data plane moved meanwhile: vLLM's own counts leave steps out."""
-        before = self._world.moved()
+        before = self._moved(system)
         self._engines[system].send(what)
         answer = self._engines[system].recv()
-        after = self._world.moved()
+        after = self._moved(system)
         return answer | {"moved": {name: after[name] - before[name] for name in after}}
+
+    def _moved(self, system: str) -> dict[str, int]:
+        return self._world.moved() if through_plane(system) else {"wire_bytes": self._world.peer_link.passed_bytes()}
 
     def fill(self, system: str, seeds: list[int], tokens: int) -> None:
         """Prompts are computed, one by one, and the store has them."""
@@ -96,7 +106,7 @@ class Bench:
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
 
     def attached(self) -> int:
-        return sum(name != "recompute" for name in self._engines)
+        return sum(through_plane(name) for name in self._engines)
 
     def run(self) -> None:
         contexts = [int(each) * 1024 for each in self._chosen.contexts.split(",")]
@@ -121,11 +131,32 @@ class Bench:
         self._world.link(gbit, self.attached())
         label = "unlimited" if gbit is None else f"{gbit:g}gbit"
         for system in self._engines:
-            for tokens in contexts if system == "shadowserve" else [each for each in contexts if each <= 16384]:
-                if system == "recompute" or (system == "uncompressed" and gbit is not None and gbit < 20):
+            for tokens in contexts:
+                if system == "recompute" or self._skipped(system, gbit, tokens):
                     continue
+                repeats = 5 if not system.startswith("lmcache") else 3
                 self.cell(f"{system}-ttft-{label}-{tokens}", lambda: self.ask(
-                    system, do="ttft", seeds=(seeds[tokens] * 2)[:5], tokens=tokens))  # fmt: skip
+                    system, do="ttft", seeds=(seeds[tokens] * 2)[:repeats], tokens=tokens))  # fmt: skip
+        if gbit is not None and gbit in [float(each) for each in self._chosen.loaded_rates.split(",") if each]:
+            self._loaded(gbit, label, seeds)
+
+    def _skipped(self, system: str, gbit: float | None, tokens: int) -> bool:
+        """What would take minutes and say little: uncompressed KV on slow links, LMCache away from the rate of the table."""
+        if system == "uncompressed":
+            return tokens > 16384 or (gbit is not None and gbit < 20)
+        return system.startswith("lmcache") and gbit not in (10, 20)
+
+    def _loaded(self, gbit: float, label: str, seeds: dict[int, list[int]]) -> None:
+        """Poisson arrivals at the chosen rates, and as many requests as the system can serve."""
+        tokens, outputs = self._chosen.loaded_context * 1024, self._chosen.outputs
+        for system in self._engines:
+            if system.startswith("lmcache") and gbit != 20:
+                continue
+            link = "" if system == "recompute" else f"-{label}"
+            what = dict(seconds=self._chosen.load_seconds, seeds=seeds[tokens], tokens=tokens, outputs=outputs)
+            for per_s in [float(each) for each in self._chosen.arrivals.split(",")]:
+                self.cell(f"{system}-poisson{link}-{tokens}-{outputs}-{per_s:g}", lambda: self.ask(system, do="poisson", per_s=per_s, **what))
+            self.cell(f"{system}-closed{link}-{tokens}-{outputs}", lambda: self.ask(system, do="closed", in_flight=STREAMS, **what))
 
     def _streams(self, seeds: dict[int, list[int]]) -> None:
         self._world.link(20, self.attached())
@@ -146,6 +177,18 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
         self._world.close()
+
+
+def accepted(listener: multiprocessing.connection.Listener, process: subprocess.Popen) -> multiprocessing.connection.Connection | None:
+    """The engine's connection; None when its process ended before."""
+    listening = listener._listener._socket  # the module has no way to wait with a limit
+    listening.settimeout(1)
+    while process.poll() is None:
+        try:
+            return listener.accept()
+        except TimeoutError:
+            continue
+    return None
 
 
 def say(line: str) -> None:
@@ -172,10 +215,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--out", type=pathlib.Path, required=True, help="folder for the results")
     arguments.add_argument("--shape", choices=SHAPES, default="llama-8b")
-    arguments.add_argument("--systems", default="recompute,shadowserve,uncompressed")
+    arguments.add_argument("--systems", default="recompute,shadowserve,uncompressed", help=", ".join(SYSTEMS))
     arguments.add_argument("--rates", default="5,10,20,40", help="Gbit/s of the link; unlimited is always measured too")
     arguments.add_argument("--contexts", default="4,8,16,32", help="prompt lengths in units of 1,024 tokens")
     arguments.add_argument("--stream-seconds", type=float, default=8, help="of each interference cell, half of them with others")
+    arguments.add_argument("--loaded-rates", default="10,20,40", help="Gbit/s at which requests also come at random and all at once; may be empty")
+    arguments.add_argument("--arrivals", default="2,4,6", help="Poisson arrivals a second")
+    arguments.add_argument("--load-seconds", type=float, default=8)
+    arguments.add_argument("--loaded-context", type=int, default=8, help="prompt length under load, in units of 1,024 tokens")
+    arguments.add_argument("--outputs", type=int, default=32, help="tokens of each answer under load")
     arguments.add_argument("--plane-cores", default="10-13", help="set aside for the data plane")
     arguments.add_argument("--engine-cores", default="0-8")
     arguments.add_argument("--kv-gib", type=float, default=16, help="KV cache of each engine, beside its weights")

@@ -1,11 +1,12 @@
 """One system under test: an engine in a process of its own that does what the driver asks, and says how long it took.
 
-    python headline_engine.py ADDRESS SYSTEM MODEL SOCKET KV_GIB     (started by headline.py)
+    python headline_engine.py ADDRESS OPTIONS     (started by headline.py)
 
-Systems: recompute (no connector), shadowserve (profile kv4), uncompressed (profile raw). Prompts are drawn from a seed, so
-that driver and engines need to exchange nothing else.
+OPTIONS are JSON: model, kv_gib, kv_transfer_config. Prompts are drawn from a seed, so that driver and engines need to
+exchange nothing else.
 """
 
+import json
 import multiprocessing.connection
 import pathlib
 import random
@@ -15,33 +16,24 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from engine_client import Client  # noqa: E402
+from load import Load  # noqa: E402
 
-PROFILES = {"recompute": None, "shadowserve": "kv4", "uncompressed": "raw"}
 MAX_TOKENS = 33 * 1024
 STREAM_PROMPT = 100
 WARM_TOKENS = 20
 
 
-def open_engine(system: str, model: str, socket: str, kv_gib: float):
+def open_engine(model: str, kv_gib: float, kv_transfer_config: dict | None):
     from vllm import LLM
 
     options = dict(
         model=model, load_format="dummy", skip_tokenizer_init=True, dtype="bfloat16", max_model_len=MAX_TOKENS,
         # Fixed: vLLM's own sizing looks at the memory that is free, and other engines start at the same time.
-        kv_cache_memory_bytes=int(kv_gib * 2**30), gpu_memory_utilization=0.2,
+        kv_cache_memory_bytes=int(kv_gib * 2**30), gpu_memory_utilization=0.1,
         enable_prefix_caching=False, seed=0, disable_log_stats=False,
     )  # fmt: skip
-    if PROFILES[system]:
-        options["kv_transfer_config"] = {
-            "kv_connector": "ShadowServeConnector",
-            "kv_connector_module_path": "shadowserve.vllm.connector",
-            "kv_role": "kv_both",
-            "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {
-                "socket": socket, "profile": PROFILES[system], "save_generated": False, "fetch_timeout_ms": 30000,
-                "model_fingerprint": f"headline {system}",
-            },
-        }  # fmt: skip
+    if kv_transfer_config:
+        options["kv_transfer_config"] = kv_transfer_config
     return LLM(**options)
 
 
@@ -87,6 +79,17 @@ class System:
         }  # fmt: skip
 
 
+    def poisson(self, per_s: float, seconds: float, seeds: list[int], tokens: int, outputs: int) -> dict:
+        return self._load(seeds, tokens, outputs).poisson(per_s, seconds, seed=1)
+
+    def closed(self, in_flight: int, seconds: float, seeds: list[int], tokens: int, outputs: int) -> dict:
+        return self._load(seeds, tokens, outputs).closed(in_flight, seconds)
+
+    def _load(self, seeds: list[int], tokens: int, outputs: int) -> Load:
+        prompts = [self.prompt(seed, tokens) for seed in seeds]
+        return Load(self._client, prompts, outputs, self.prompt(99, STREAM_PROMPT), MAX_TOKENS - 1024)
+
+
 def spread(values: list[float]) -> dict:
     """Mean and thousandths, so that a result is small enough to keep."""
     ordered = sorted(values)
@@ -106,11 +109,11 @@ def _gaps(client: Client, names: list[str], began_s: float, ended_s: float) -> l
 
 
 def main() -> None:
-    address, name, model, socket, kv_gib = sys.argv[1:]
+    address, options = sys.argv[1:]
     with multiprocessing.connection.Client(address, "AF_UNIX") as driver:
         began_s = time.monotonic()
-        system = System(open_engine(name, model, socket, float(kv_gib)))
-        driver.send({"ready": name, "start_s": time.monotonic() - began_s})
+        system = System(open_engine(**json.loads(options)))
+        driver.send({"start_s": time.monotonic() - began_s})
         while (asked := driver.recv()) is not None:
             what = asked.pop("do")
             driver.send(getattr(system, what)(**asked))

@@ -8,6 +8,9 @@ import json
 import pathlib
 import statistics
 
+from peer_tables import NAMES, loaded, ttft_of_all
+from systems import SYSTEMS
+
 STEP_S = 0.005  # what a hit may cost beside the link and one decode step
 
 
@@ -84,7 +87,7 @@ def streams_table(results: Results) -> list[str]:
         "| system | prompts beside | TPOT alone, ms: mean, median, p99 | beside them | ratio: mean | median | p99 | others' TTFT, ms | others a second |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for system in ("recompute", "shadowserve"):
+    for system in SYSTEMS:
         for tokens in (8192, 16384):
             cell = results.cell(f"{system}-streams-{tokens}")
             if cell is None:
@@ -93,7 +96,7 @@ def streams_table(results: Results) -> list[str]:
             texts = [", ".join(f"{figure * 1e3:.2f}" for figure in each) for each in (alone, beside)]
             ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(beside, alone))
             lines.append(
-                f"| {system} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {middle(cell['others_ttft_s'])} "
+                f"| {NAMES[system]} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {middle(cell['others_ttft_s'])} "
                 f"| {cell['others_per_s']:.1f} |"
             )
     return lines
@@ -148,6 +151,8 @@ def main() -> None:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()), "",
         "Time to first token, one request in flight, median (range):", "", *ttft_table(results), "",
         "TPOT of 16 running streams, a prompt at a time beside them, link of 20 Gbit/s:", "", *streams_table(results), "",
+        "All systems, time to first token, ms:", "", *ttft_of_all(results), "",
+        "Under load:", "", *loaded(results), "",
     ]  # fmt: skip
     text = "\n".join(lines)
     if chosen.markdown:

@@ -1,4 +1,4 @@
-"""The processes around the engines: one Redis, and one data plane behind a link of a chosen rate."""
+"""The processes around the engines: one Redis, and behind links of a chosen rate one data plane, and peers."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import time
 
 START_SECONDS = 30
@@ -25,25 +26,30 @@ class World:
     def __init__(self, folder: pathlib.Path, cores: str):
         self._folder = folder
         self._cores = cores
-        self._port = free_port()
+        self.store_port = free_port()
         self.socket = str(folder / "plane.sock")
         self._redis = subprocess.Popen(
-            [wanted("redis-server"), "--port", str(self._port), "--save", "", "--appendonly", "no", "--io-threads", "4"],
+            [wanted("redis-server"), "--port", str(self.store_port), "--save", "", "--appendonly", "no", "--io-threads", "4"],
             stdout=open(folder / "redis.log", "w"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         self._plane: subprocess.Popen | None = None
+        self.peer_link = PeerLink(folder, self.store_port)
 
     def link(self, gbit: float | None, engines: int) -> None:
         """A plane whose store answers at `gbit` Gbit/s (None: as fast as it can), with `engines` engines attached."""
         self._stop_plane()
+        self.peer_link.set_rate(gbit)
         rate = "" if gbit is None else f"?rate={gbit:g}gbit"
         self._plane = subprocess.Popen(
             [wanted("shadowserve"), "plane", "--cores", self._cores, "--socket", self.socket,
-             "--store", f"redis://127.0.0.1:{self._port}{rate}"],
+             "--store", f"redis://127.0.0.1:{self.store_port}{rate}"],
             stdout=open(self._folder / "plane.log", "a"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         # A scheduler's link and a worker's link each.
         wait_for(f"{engines} engines at the data plane", lambda: len(self.stats().get("sessions", [])) >= 2 * engines)
+
+    def plane_pid(self) -> int:
+        return self._plane.pid
 
     def stats(self) -> dict:
         """What the plane counts; empty while there is none."""
@@ -66,16 +72,26 @@ class World:
         }  # fmt: skip
 
     def wait_until_saved(self) -> None:
-        """Nothing was asked to be saved for a while, and all that was has ended."""
+        """Nothing was asked to be saved for a while, all that was has ended, and the store grows no more: peers save, too."""
         since_s, last = time.monotonic(), None
         until_s = time.monotonic() + SAVE_SECONDS
         while time.monotonic() < since_s + QUIET_SECONDS:
             save = self.stats()["funnels"]["save"]
-            if save["asked"] != sum(save["ended"].values()) or save != last:
-                since_s, last = time.monotonic(), save
+            state = save, self.store_received()
+            if save["asked"] != sum(save["ended"].values()) or state != last:
+                since_s, last = time.monotonic(), state
             if time.monotonic() > until_s:
                 raise TimeoutError(f"saving does not end: {save}")
-            time.sleep(0.02)
+            time.sleep(0.05)
+
+    def store_received(self) -> int:
+        """Megabytes that Redis was sent so far; whoever asks for that sends a little himself."""
+        with socket.create_connection(("127.0.0.1", self.store_port)) as asking:
+            asking.sendall(b"INFO stats\r\n")
+            text = b""
+            while b"total_net_input_bytes:" not in text or not text.endswith(b"\r\n"):
+                text += asking.recv(1 << 16)
+        return int(text.split(b"total_net_input_bytes:")[1].split()[0]) >> 20
 
     def _stop_plane(self) -> None:
         if self._plane is not None:
@@ -85,8 +101,38 @@ class World:
 
     def close(self) -> None:
         self._stop_plane()
+        self.peer_link.close()
         self._redis.terminate()
         self._redis.wait(START_SECONDS)
+
+
+class PeerLink:
+    """throttled_link.py as a process."""
+
+    def __init__(self, folder: pathlib.Path, store_port: int):
+        self.port = free_port()
+        path = str(folder / "link.sock")
+        script = pathlib.Path(__file__).with_name("throttled_link.py")
+        self._process = subprocess.Popen([sys.executable, str(script), str(self.port), str(store_port), path])
+        self._control = socket.socket(socket.AF_UNIX)
+        wait_for("the peers' link", lambda: self._control.connect_ex(path) == 0)
+        self._lines = self._control.makefile("rw")
+
+    def set_rate(self, gbit: float | None) -> None:
+        self._ask(f"{gbit or 0}")
+
+    def passed_bytes(self) -> int:
+        return self._ask("")
+
+    def _ask(self, line: str) -> int:
+        self._lines.write(line + "\n")
+        self._lines.flush()
+        return int(self._lines.readline())
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.terminate()
+        self._process.wait(START_SECONDS)
 
 
 def wanted(command: str) -> str:

@@ -1,0 +1,76 @@
+"""The systems that the bench compares, each as what an engine of its own is started with."""
+
+import dataclasses
+import os
+import pathlib
+
+PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where an engine finds the store: through the data plane, or by itself."""
+
+    socket: str
+    store_port: int  # no link in between
+    link_port: int
+
+
+def shadowserve(system: str, profile: str, places: Places) -> dict:
+    return connector("ShadowServeConnector", "shadowserve.vllm.connector", {
+        "socket": places.socket, "profile": profile, "save_generated": False, "fetch_timeout_ms": 30000,
+        "model_fingerprint": f"headline {system}",
+    })  # fmt: skip
+
+
+def gpu_decompress(coder: str, places: Places) -> dict:
+    """The same symbols, decompressed, dequantized and scattered by the GPU (bench/peers/gpu_decompress)."""
+    return connector("GpuDecompressConnector", "gpu_decompress.connector", {
+        "redis_host": "127.0.0.1", "redis_port": places.link_port, "write_port": places.store_port, "coder": coder, "chunk_tokens": 256,
+        "prefix": f"gpu-{coder}",
+    })  # fmt: skip
+
+
+def connector(name: str, module: str | None, extra: dict) -> dict:
+    described = {"kv_connector": name, "kv_role": "kv_both", "kv_connector_extra_config": extra}
+    if module:
+        described |= {"kv_connector_module_path": module, "kv_load_failure_policy": "recompute"}
+    return described
+
+
+def kv_transfer_config(system: str, places: Places) -> dict | None:
+    """None: an engine that computes everything."""
+    match system:
+        case "recompute":
+            return None
+        case "shadowserve":
+            return shadowserve(system, "kv4", places)
+        case "uncompressed":
+            return shadowserve(system, "raw", places)
+        case "gpu-ans" | "gpu-deflate":
+            return gpu_decompress(system.removeprefix("gpu-"), places)
+        case "lmcache" | "lmcache-async" | "lmcache-raw":
+            return connector("LMCacheConnectorV1", None, {})
+    raise SystemExit(f"headline: there is no system {system}")
+
+
+SYSTEMS = ("recompute", "shadowserve", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw")
+
+
+def environment(system: str, places: Places) -> dict[str, str]:
+    """What the engine's process gets beside the bench's own: LMCache is told by variables."""
+    paths = {"PYTHONPATH": os.pathsep.join([str(PEERS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    if not system.startswith("lmcache"):
+        return paths
+    chosen = paths | {
+        "PYTHONHASHSEED": "0", "LMCACHE_CHUNK_SIZE": "256", "LMCACHE_LOCAL_CPU": "False", "LMCACHE_MAX_LOCAL_CPU_SIZE": "10",
+        "LMCACHE_REMOTE_URL": f"redis://127.0.0.1:{places.link_port}",
+        "LMCACHE_REMOTE_SERDE": "naive" if system == "lmcache-raw" else "cachegen", "LMCACHE_TRACK_USAGE": "false",
+    }  # fmt: skip
+    if system == "lmcache-async":
+        chosen["LMCACHE_ENABLE_ASYNC_LOADING"] = "True"
+    return chosen
+
+
+def through_plane(system: str) -> bool:
+    return system in ("shadowserve", "uncompressed")
