@@ -43,7 +43,7 @@ def ttft_of_all(results) -> list[str]:
 def loaded(results) -> list[str]:
     """Poisson arrivals and full load: of each link the same arrivals for all systems."""
     lines = [
-        "| link, Gbit/s | system | arrivals a second | TTFT, ms: median, p99 | TPOT, ms: mean, p99 | not ended | requests a second, 16 in flight |",
+        "| link, Gbit/s | system | arrivals a second | TTFT, ms: median, p99 | TPOT, ms: mean, p99 | not ended | requests a second at full load |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for label, _ in links(results, "closed"):
