@@ -9,6 +9,7 @@ and headline_report.py makes tables and pictures of them.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing.connection
 import os
@@ -81,6 +82,7 @@ class Bench:
 
     def ask(self, system: str, **what) -> dict:
         """What the engine measured, and what the data plane moved meanwhile: vLLM's own counts leave steps out."""
+        self._world.peer_link.wait_until_quiet()
         before = self._moved(system)
         self._engines[system].send(what)
         answer = self._engines[system].recv()
@@ -102,7 +104,11 @@ class Bench:
         if file.exists():
             return say(f"{name}: there already")
         began_s = time.monotonic()
-        file.write_text(json.dumps(measure()))
+        try:
+            measured = measure()
+        except (EOFError, OSError):  # an engine's failure under load is a result, too
+            return say(f"{name}: its engine ended")
+        file.write_text(json.dumps(measured))
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
 
     def attached(self) -> int:
@@ -172,7 +178,8 @@ class Bench:
 
     def close(self) -> None:
         for connection in self._engines.values():
-            connection.send(None)
+            with contextlib.suppress(OSError):
+                connection.send(None)
         for process in self._processes:
             try:
                 process.wait(20)

@@ -1,6 +1,7 @@
 """Tables and pictures of what headline.py measured.
 
-    python bench/headline/headline_report.py FOLDER [--shape llama-8b] [--markdown FILE] [--plot FILE.svg] [--collect FILE.json]
+    python bench/headline/headline_report.py FOLDER... [--shape llama-8b] [--markdown FILE] [--collect FILE.json]
+        [--plot FILE.svg] [--plot-peers FILE.svg]
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import pathlib
 import statistics
 
+from peer_plot import plot_peers
 from peer_tables import NAMES, loaded, ttft_of_all
 from systems import SYSTEMS
 
@@ -15,14 +17,19 @@ STEP_S = 0.005  # what a hit may cost beside the link and one decode step
 
 
 class Results:
-    """The cells of one shape, by name: of a folder that headline.py wrote, or of one file that `--collect` made of it."""
+    """The cells of one shape, by name: of folders that headline.py wrote, or of files that `--collect` made of them. Where two
+    runs have the same cell, the first one's counts."""
 
-    def __init__(self, source: pathlib.Path, shape: str):
-        if source.is_dir():
-            files = source.glob(f"{shape}-*.json")
-            self.cells = {file.stem.removeprefix(f"{shape}-"): json.loads(file.read_text()) for file in files}
-        else:
-            self.cells = json.loads(source.read_text())
+    def __init__(self, sources: list[pathlib.Path], shape: str):
+        self.cells: dict[str, dict] = {}
+        for source in sources:
+            self.cells = self._read(source, shape) | self.cells
+
+    @staticmethod
+    def _read(source: pathlib.Path, shape: str) -> dict[str, dict]:
+        if not source.is_dir():
+            return json.loads(source.read_text())
+        return {file.stem.removeprefix(f"{shape}-"): json.loads(file.read_text()) for file in source.glob(f"{shape}-*.json")}
 
     def cell(self, name: str) -> dict | None:
         return self.cells.get(name)
@@ -136,13 +143,14 @@ def plot(results: Results, file: pathlib.Path) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("source", type=pathlib.Path, help="folder that headline.py wrote, or a file of --collect")
+    arguments.add_argument("sources", type=pathlib.Path, nargs="+", help="folders that headline.py wrote, or files of --collect")
     arguments.add_argument("--shape", default="llama-8b")
     arguments.add_argument("--markdown", type=pathlib.Path, help="write the tables here; without, to stdout")
     arguments.add_argument("--collect", type=pathlib.Path, help="also put all cells into this file")
     arguments.add_argument("--plot", type=pathlib.Path, help="also draw TTFT against the link's rate")
+    arguments.add_argument("--plot-peers", type=pathlib.Path, help="also draw all systems side by side, on a link of 20 Gbit/s")
     chosen = arguments.parse_args()
-    results = Results(chosen.source, chosen.shape)
+    results = Results(chosen.sources, chosen.shape)
     if chosen.collect:
         lines = [f"{json.dumps(name)}: {json.dumps(results.cells[name])}" for name in results.names()]
         chosen.collect.write_text("{\n" + ",\n".join(lines) + "\n}\n")
@@ -161,6 +169,8 @@ def main() -> None:
         print(text)
     if chosen.plot:
         plot(results, chosen.plot)
+    if chosen.plot_peers:
+        plot_peers(results, chosen.plot_peers)
 
 
 if __name__ == "__main__":

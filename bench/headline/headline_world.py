@@ -121,6 +121,15 @@ class PeerLink:
     def set_rate(self, gbit: float | None) -> None:
         self._ask(f"{gbit or 0}")
 
+    def wait_until_quiet(self) -> None:
+        """Requests that were aborted may still be fetched: nobody else shall be measured beside them."""
+        since_s, last = time.monotonic(), None
+        until_s = time.monotonic() + SAVE_SECONDS
+        while time.monotonic() < min(since_s + QUIET_SECONDS, until_s):
+            if (passed := self.passed_bytes()) != last:
+                since_s, last = time.monotonic(), passed
+            time.sleep(0.05)
+
     def passed_bytes(self) -> int:
         return self._ask("")
 

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 
-# What a step's rounding may move a log probability by: batches of other sizes add in another order.
-TIE_NATS = 0.1
 PREFIXES, PREFIX_TOKENS, TAIL_TOKENS = 8, (512, 4096), (16, 700)
 
 
@@ -20,13 +18,10 @@ class Computed:
     gaps: list[float]  # nats between each token and the one that would have come second
 
 
-def leaves_wrongly(tokens: list[int], computed: Computed) -> bool:
-    """True when `tokens` part from the computed ones at a token that was far ahead of the second. Behind the first difference
-    nothing can be compared."""
-    for token, expected, gap in zip(tokens, computed.tokens, computed.gaps):
-        if token != expected:
-            return gap > TIE_NATS
-    return False
+def gap_where_it_leaves(tokens: list[int], computed: Computed) -> float | None:
+    """Nats by which the computed token was ahead of the second where `tokens` first differ; None: they do not. Behind the first
+    difference nothing can be compared."""
+    return next((gap for token, expected, gap in zip(tokens, computed.tokens, computed.gaps) if token != expected), None)
 
 
 class Answers:
