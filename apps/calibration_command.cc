@@ -1,14 +1,10 @@
 // `shadowserve calibration`: shows calibration files, and gives them to the data plane for every engine.
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <vector>
 
-#include "codec/calibrated/calibration.h"
 #include "command.h"
+#include "profile_choice.h"
 #include "wire/calibration_call.h"
 
 namespace shadowserve {
@@ -40,24 +36,9 @@ Examples:
 
 The hash names this calibration in the keys of what is stored with it; the fingerprint is of the model's weights.)";
 
-/// The file's bytes and what they are. Throws StartError.
-std::vector<std::byte> read_file(const std::string& path, Calibration& calibration) {
-  std::ifstream in(path, std::ios::binary);
-  std::vector<char> chars(kCalibrationBytesMax + 1);
-  in.read(chars.data(), static_cast<std::streamsize>(chars.size()));
-  if (!in.is_open() || in.bad()) throw StartError(fmt::format("cannot read {}", path));
-  const auto bytes = std::as_bytes(std::span(chars)).first(static_cast<size_t>(in.gcount()));
-  std::string message;
-  auto read = read_calibration(bytes, message);
-  if (!read) throw StartError(fmt::format("{} {}", path, message));
-  calibration = std::move(*read);
-  return {bytes.begin(), bytes.end()};
-}
-
 int show(const std::string& path) {
-  Calibration calibration;
-  const size_t bytes = read_file(path, calibration).size();
-  fmt::print("{}: a calibration, {} bytes\n", path, bytes);
+  const auto [calibration, bytes] = read_calibration_file(path);
+  fmt::print("{}: a calibration, {} bytes\n", path, bytes.size());
   fmt::print("  model        {} layers of {} heads x {} in {}\n", calibration.layers, calibration.kv_heads,
              calibration.head_dim, calibration.element == ElementType::kBf16 ? "bf16" : "fp16");
   fmt::print("  fingerprint  {}\n  hash         {}\n", to_hex(calibration.fingerprint),
@@ -71,8 +52,7 @@ int show(const std::string& path) {
 }
 
 int publish(const std::string& path, const std::string& socket_path) {
-  Calibration calibration;
-  const auto file = read_file(path, calibration);
+  const auto [calibration, file] = read_calibration_file(path);
   std::string message;
   if (!publish_calibration(socket_path, file, MonotonicClock().now_ns() + kPatienceNs, message))
     throw StartError(fmt::format("{} was not published: {}", path, message));

@@ -3,7 +3,6 @@
 
 #include <chrono>
 
-#include "codec/calibrated/calibrated_model.h"
 #include "codec/calibrated/sample_calibration.h"
 #include "command.h"
 #include "plan_choice.h"
@@ -73,17 +72,11 @@ std::vector<ProfileCost> measure_costs(const KvGeometry& geometry) {
   std::vector<std::byte> memory(kMemory + 64, std::byte{1});
   const size_t shift = 64 - reinterpret_cast<uintptr_t>(memory.data()) % 64;
   std::vector<ProfileCost> costs;
-  const KeyRotation rotation = sample_rotation(geometry.head_dim / 2 * 2, RotationPairing::kHalves);
-  const Calibration calibration = sample_calibration(geometry, rotation, 1);
   for (const KnownProfile& known : kKnown) {
     Profile profile = *profile_from_name(known.name);
-    std::shared_ptr<const CalibratedModel> model;
-    if (profile.calibrated()) {
-      std::string message;
-      model = CalibratedModel::make(calibration, known.name, geometry, message).value_or(nullptr);
-      if (model == nullptr) continue;  // not for this geometry
-      profile.model = model.get();
-    }
+    const auto model = profile.calibrated() ? sample_model(geometry, known.name) : nullptr;
+    if (profile.calibrated() && model == nullptr) continue;  // not for this geometry
+    profile.model = model.get();
     const double rate = measure_unpack(sample, profile, std::span(memory).subspan(shift % 64, kMemory));
     costs.push_back({known.name, known.ratio, rate, known.divergence});
   }

@@ -4,28 +4,24 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <filesystem>
 #include <fstream>
-#include <vector>
+#include <utility>
 
 #include "command.h"
 
 namespace shadowserve {
-namespace {
 
-std::vector<std::byte> read_file(const std::string& path) {
+CalibrationFile read_calibration_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  std::error_code failed;
-  const auto size = std::filesystem::file_size(path, failed);
-  if (!in || failed) throw StartError(fmt::format("cannot read the calibration {}", path));
-  if (size > kCalibrationBytesMax) throw StartError(fmt::format("{} is too large for a calibration", path));
-  std::vector<std::byte> bytes(size);
-  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (!in) throw StartError(fmt::format("cannot read the calibration {}", path));
-  return bytes;
+  std::vector<std::byte> bytes(kCalibrationBytesMax + 1);  // one more: too large a file says so itself
+  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (!in.is_open() || in.bad()) throw StartError(fmt::format("cannot read {}", path));
+  bytes.resize(static_cast<size_t>(in.gcount()));
+  std::string message;
+  auto read = read_calibration(bytes, message);
+  if (!read) throw StartError(fmt::format("{} {}", path, message));
+  return {std::move(*read), std::move(bytes)};
 }
-
-}  // namespace
 
 ProfileChoice choose_profile(const std::string& name, const std::string& calibration,
                              const KvGeometry& geometry) {
@@ -47,9 +43,8 @@ ProfileChoice choose_profile(const std::string& name, const std::string& calibra
                     name));
   }
   std::string message;
-  const auto read = read_calibration(read_file(calibration), message);
-  if (!read) throw StartError(fmt::format("{} {}", calibration, message));
-  const auto model = CalibratedModel::make(*read, name, geometry, message);
+  const auto model =
+      CalibratedModel::make(read_calibration_file(calibration).calibration, name, geometry, message);
   if (!model) throw StartError(fmt::format("{}: {}", calibration, message));
   ProfileChoice choice{*profile, *model};
   choice.profile.model = model->get();

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "codec/calibrated/calibrated_model.h"
 #include "codec/profile.h"
@@ -14,6 +15,13 @@ struct ProfileChoice {
   Profile profile;
   std::shared_ptr<const CalibratedModel> model;
 };
+
+struct CalibrationFile {
+  Calibration calibration;
+  std::vector<std::byte> bytes;
+};
+/// Throws StartError with a sentence: it cannot be read, or is none.
+CalibrationFile read_calibration_file(const std::string& path);
 
 /// `calibration` is a file's path, empty for none. Throws StartError with what to do: an unknown name, a
 /// calibrated profile without a calibration or the other way round, a file that is damaged or of another

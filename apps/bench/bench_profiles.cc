@@ -28,13 +28,10 @@ ProfileChoice with_model(const Profile& profile, const DumpOptions& dump, const 
   const KvGeometry& geometry = input.geometry();
   if (!dump.made_up() || !dump.calibration.empty())
     return choose_profile(std::string(profile.name()), dump.calibration, geometry);
-  const KeyRotation rotation = sample_rotation(geometry.head_dim / 2 * 2, RotationPairing::kHalves);
-  std::string message;
-  const auto model = CalibratedModel::make(sample_calibration(geometry, rotation, 1, input.chunk(0)),
-                                           profile.name(), geometry, message);
-  if (!model) throw StartError(message);
-  ProfileChoice choice{profile, *model};
-  choice.profile.model = model->get();
+  const auto model = sample_model(geometry, profile.name(), input.chunk(0));
+  if (!model) throw StartError(fmt::format("profile {} cannot code KV of this shape", profile.name()));
+  ProfileChoice choice{profile, model};
+  choice.profile.model = model.get();
   return choice;
 }
 

@@ -135,4 +135,13 @@ Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& ro
   return made;
 }
 
+std::shared_ptr<const CalibratedModel> sample_model(const KvGeometry& geometry, std::string_view point,
+                                                    std::span<const std::byte> chunk) {
+  const KeyRotation rotation = sample_rotation(geometry.head_dim / 2 * 2, RotationPairing::kHalves);
+  const Calibration calibration = chunk.empty() ? sample_calibration(geometry, rotation, 1)
+                                                : sample_calibration(geometry, rotation, 1, chunk);
+  std::string message;
+  return CalibratedModel::make(calibration, point, geometry, message).value_or(nullptr);
+}
+
 }  // namespace shadowserve

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string_view>
 
-#include "codec/calibrated/calibration.h"
+#include "codec/calibrated/calibrated_model.h"
 
 namespace shadowserve {
 
@@ -18,6 +20,11 @@ Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& ro
 /// keys need not have been rotated: what a bench of made-up values takes.
 Calibration sample_calibration(const KvGeometry& geometry, const KeyRotation& rotation, uint32_t seed,
                                std::span<const std::byte> chunk);
+
+/// A sample calibration with the usual rotation of whole heads, at one of its points; with a `chunk` as
+/// above. nullptr: calibrated profiles cannot code this geometry.
+std::shared_ptr<const CalibratedModel> sample_model(const KvGeometry& geometry, std::string_view point,
+                                                    std::span<const std::byte> chunk = {});
 
 /// RoPE of the first `rotary_dim` dims of a head with the usual base of 10,000.
 KeyRotation sample_rotation(uint32_t rotary_dim, RotationPairing pairing);

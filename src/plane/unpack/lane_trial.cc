@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "codec/calibrated/calibrated_model.h"
 #include "codec/calibrated/sample_calibration.h"
 #include "contract/check.h"
 #include "plane/unpack/lane_sample.h"
@@ -23,16 +22,10 @@ void try_lane(const Clock& clock, CoderWorkspace& workspace, LaneSpeed& speed) {
   std::vector<std::byte> values(sample.value_bytes() + 64);
   const size_t shift = 64 - reinterpret_cast<uintptr_t>(values.data()) % 64;
   const auto aligned = std::span(values).subspan(shift % 64, sample.value_bytes());
-  const Calibration calibration = sample_calibration(
-      kSampleGeometry, sample_rotation(kSampleGeometry.head_dim, RotationPairing::kHalves), 1);
   for (const std::string_view name : profile_names()) {
     Profile profile = *profile_from_name(name);
-    std::string message;
-    const auto model = profile.calibrated()
-                           ? CalibratedModel::make(calibration, name, kSampleGeometry, message)
-                           : Result<std::shared_ptr<const CalibratedModel>>();
-    SS_CHECK(model, "a sample calibration fits the geometry it is made for");
-    profile.model = model->get();
+    const auto model = profile.calibrated() ? sample_model(kSampleGeometry, name) : nullptr;
+    profile.model = model.get();
     if (!sample.encode(profile)) continue;
     for (int round = 0; round < kRounds; ++round) {
       const uint64_t start = clock.now_ns();
