@@ -37,7 +37,7 @@ Examples:
 The hash names this calibration in the keys of what is stored with it; the fingerprint is of the model's weights.)";
 
 int show(const std::string& path) {
-  const auto [calibration, bytes] = read_calibration_file(path);
+  const auto [calibration, bytes] = load_calibration(path);
   fmt::print("{}: a calibration, {} bytes\n", path, bytes.size());
   fmt::print("  model        {} layers of {} heads x {} in {}\n", calibration.layers, calibration.kv_heads,
              calibration.head_dim, calibration.element == ElementType::kBf16 ? "bf16" : "fp16");
@@ -52,7 +52,7 @@ int show(const std::string& path) {
 }
 
 int publish(const std::string& path, const std::string& socket_path) {
-  const auto [calibration, file] = read_calibration_file(path);
+  const auto [calibration, file] = load_calibration(path);
   std::string message;
   if (!publish_calibration(socket_path, file, MonotonicClock().now_ns() + kPatienceNs, message))
     throw StartError(fmt::format("{} was not published: {}", path, message));

@@ -11,7 +11,7 @@
 
 namespace shadowserve {
 
-CalibrationFile read_calibration_file(const std::string& path) {
+LoadedCalibration load_calibration(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::vector<std::byte> bytes(kCalibrationBytesMax + 1);  // one more: too large a file says so itself
   in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -44,7 +44,7 @@ ProfileChoice choose_profile(const std::string& name, const std::string& calibra
   }
   std::string message;
   const auto model =
-      CalibratedModel::make(read_calibration_file(calibration).calibration, name, geometry, message);
+      CalibratedModel::make(load_calibration(calibration).calibration, name, geometry, message);
   if (!model) throw StartError(fmt::format("{}: {}", calibration, message));
   ProfileChoice choice{*profile, *model};
   choice.profile.model = model->get();

@@ -16,12 +16,12 @@ struct ProfileChoice {
   std::shared_ptr<const CalibratedModel> model;
 };
 
-struct CalibrationFile {
+struct LoadedCalibration {
   Calibration calibration;
   std::vector<std::byte> bytes;
 };
 /// Throws StartError with a sentence: it cannot be read, or is none.
-CalibrationFile read_calibration_file(const std::string& path);
+LoadedCalibration load_calibration(const std::string& path);
 
 /// `calibration` is a file's path, empty for none. Throws StartError with what to do: an unknown name, a
 /// calibrated profile without a calibration or the other way round, a file that is damaged or of another

@@ -25,6 +25,7 @@ void try_lane(const Clock& clock, CoderWorkspace& workspace, LaneSpeed& speed) {
   for (const std::string_view name : profile_names()) {
     Profile profile = *profile_from_name(name);
     const auto model = profile.calibrated() ? sample_model(kSampleGeometry, name) : nullptr;
+    SS_CHECK(model || !profile.calibrated(), "a sample calibration fits the geometry it is made for");
     profile.model = model.get();
     if (!sample.encode(profile)) continue;
     for (int round = 0; round < kRounds; ++round) {
