@@ -76,7 +76,7 @@ class AloneTrial final : public Trial {
       });
       return;
     }
-    // The first core is the receiver's where there are others; what its own lane adds is a gift.
+    // Cores divided between stages, as a pipeline with a thread for each stage would have them.
     const size_t first = cores.size() > 1 ? 1 : 0;
     const size_t lanes = cores.size() - first;
     for (size_t lane = 0; lane < lanes; ++lane) {

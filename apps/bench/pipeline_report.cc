@@ -57,7 +57,7 @@ PointBounds PipelineReport::bounds(const BenchRow& point) const {
     }
   }
   const double link = link_gb_s(point), delivered_gb_s = median_or_0(point, kDelivered);
-  found.shared_gb_s = 1 / std::max(receive_s, (receive_s + lane_s) / cores);
+  found.shared_gb_s = cores / (receive_s + lane_s);
   if (link > 0) found.shared_gb_s = std::min(found.shared_gb_s, link);
   if (link > 0 && link < found.slowest_gb_s) {
     found.slowest = "link";

@@ -21,16 +21,17 @@ struct PointBounds {
 };
 
 inline constexpr const char* kBoundsExplained =
-    "of slowest: delivered over the slowest stage alone, measured in this run on the cores that it has in "
+    "of slowest: delivered over the slowest stage alone, measured in this run with the cores divided between "
+    "them:\n"
+    "   receive on the first one, the others on the rest; the link counts as a stage of rate x ratio. In the "
+    "pipeline\n"
+    "   every core does all of it: with one 100 % cannot be had, with more it can be more. of shared: over "
+    "what "
     "the\n"
-    "   pipeline: receive on the first one, the others on the rest; the link counts as a stage of rate x "
-    "ratio.\n"
-    "   With one core all stages share it, so 100 % cannot be had; with more the first one's lane helps, so "
-    "it can be\n"
-    "   more. of shared: over what the\n"
-    "   cores would do if stages took turns without loss, 1 / max(link, receive, (receive + others) / cores) "
-    "in\n"
-    "   seconds a byte of a core; this is where the pipeline itself loses or not.";
+    "   cores would do if stages took turns without loss, 1 / max(link, (receive + others) / cores) in "
+    "seconds a "
+    "byte\n"
+    "   of a core; this is where the pipeline itself loses or not.";
 
 struct PipelineReport {
   PipelineBenchOptions options;

@@ -48,9 +48,8 @@ std::string busy_shares(const BenchRow& row) {
 }
 
 void print_alone(const PipelineReport& report, std::FILE* out) {
-  fmt::print(
-      out,
-      "\n1. Stages alone, GB/s of values: the very stages, each on the cores that it has in the pipeline\n");
+  fmt::print(out,
+             "\n1. Stages alone, GB/s of values: the very stages, with the cores divided between them\n");
   for (const BenchRow& row : report.rows) {
     if (row.table != kAloneTable) continue;
     const bool receives = row.name == stage_kind_name(StageKind::kReceive);

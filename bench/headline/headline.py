@@ -33,6 +33,9 @@ SHAPES = {
 PROMPTS = 3  # different ones of each length; repetitions take turns
 STREAMS = 16
 WINDOW_S = 1.0
+# The data plane without one of its ideas: parts one after the other instead of in all stages at once; symbols and values through
+# memory between stages instead of one pass.
+PLANES = {"one-part": ["--fetch-slots", "1"], "stages-apart": ["--separate-stages", "true"]}
 
 
 def write_model(folder: pathlib.Path, shape: dict) -> str:
@@ -131,7 +134,11 @@ class Bench:
                     say(f"{system}: {tokens} tokens saved, {self._world.moved()['saved']} parts in all")
         first, *others = [float(each) for each in self._chosen.rates.split(",")] + [None]
         self._rate(first, contexts, seeds)
-        self._streams(seeds)  # what matters most comes first: time on such machines may end
+        # What matters most comes first: time on such machines may end.
+        for gbit in [float(each) for each in self._chosen.stream_rates.split(",") if each]:
+            self._streams(gbit, seeds)
+        if self._chosen.ablations and "shadowserve" in systems:
+            self._ablations(first, contexts, seeds)
         for gbit in others:
             self._rate(gbit, contexts, seeds)
 
@@ -155,10 +162,14 @@ class Bench:
         return system.startswith("lmcache") and gbit not in (10, 20)
 
     def _loaded(self, gbit: float, label: str, seeds: dict[int, list[int]]) -> None:
+        tokens = self._chosen.loaded_context * 1024
+        for outputs in [int(each) for each in self._chosen.outputs.split(",")]:
+            self._loaded_with(gbit, label, seeds, tokens, outputs)
+
+    def _loaded_with(self, gbit: float, label: str, seeds: dict[int, list[int]], tokens: int, outputs: int) -> None:
         """Poisson arrivals at the chosen rates, and as many requests as the system can serve."""
-        tokens, outputs = self._chosen.loaded_context * 1024, self._chosen.outputs
         for system in self._engines:
-            if system.startswith("lmcache") and gbit != 20:
+            if system == "synchronous" or (system.startswith("lmcache") and gbit != 20):
                 continue
             link = "" if system == "recompute" else f"-{label}"
             what = dict(seconds=self._chosen.load_seconds, seeds=seeds[tokens], tokens=tokens, outputs=outputs)
@@ -166,13 +177,25 @@ class Bench:
                 self.cell(f"{system}-poisson{link}-{tokens}-{outputs}-{per_s:g}", lambda: self.ask(system, do="poisson", per_s=per_s, **what))
             self.cell(f"{system}-closed{link}-{tokens}-{outputs}", lambda: self.ask(system, do="closed", in_flight=self._chosen.in_flight, **what))
 
-    def _streams(self, seeds: dict[int, list[int]]) -> None:
-        self._world.link(20, self.attached())
+    def _ablations(self, gbit: float, contexts: list[int], seeds: dict[int, list[int]]) -> None:
+        """One hit in flight, with data planes that lack something; the synchronous engine is a system of its own."""
+        for name, plane_options in PLANES.items():
+            for rate, label in ((gbit, f"{gbit:g}gbit"), (None, "unlimited")):
+                self._world.link(rate, self.attached(), plane_options)
+                for tokens in contexts:
+                    self.cell(f"{name}-ttft-{label}-{tokens}", lambda: self.ask(
+                        "shadowserve", do="ttft", seeds=(seeds[tokens] * 2)[:5], tokens=tokens))  # fmt: skip
+
+    def _streams(self, gbit: float, seeds: dict[int, list[int]]) -> None:
+        self._world.link(gbit, self.attached())
+        link = "" if gbit == 20 else f"{gbit:g}gbit-"
         windows = 2 * round(self._chosen.stream_seconds / WINDOW_S)
         for system in self._engines:
             for tokens in (8192, 16384):
+                if link and system in ("recompute", "synchronous"):
+                    continue
                 if system != "uncompressed" and tokens in seeds:
-                    self.cell(f"{system}-streams-{tokens}", lambda: self.ask(
+                    self.cell(f"{system}-streams-{link}{tokens}", lambda: self.ask(
                         system, do="streams", streams=STREAMS, windows=windows, window_s=WINDOW_S, seeds=seeds[tokens],
                         tokens=tokens))  # fmt: skip
 
@@ -233,7 +256,9 @@ def main() -> None:
     arguments.add_argument("--load-seconds", type=float, default=8)
     arguments.add_argument("--in-flight", type=int, default=12, help="requests at once at full load; the KV cache has to hold them")
     arguments.add_argument("--loaded-context", type=int, default=8, help="prompt length under load, in units of 1,024 tokens")
-    arguments.add_argument("--outputs", type=int, default=32, help="tokens of each answer under load")
+    arguments.add_argument("--outputs", default="32", help="tokens of each answer under load, one number or several")
+    arguments.add_argument("--stream-rates", default="20", help="Gbit/s at which prompts come beside running streams")
+    arguments.add_argument("--ablations", action="store_true", help="also data planes that lack something, at the first of --rates")
     arguments.add_argument("--plane-cores", default="10-13", help="set aside for the data plane")
     arguments.add_argument("--engine-cores", default="0-8")
     arguments.add_argument("--kv-gib", type=float, default=16, help="KV cache of each engine, beside its weights")

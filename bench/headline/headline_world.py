@@ -35,14 +35,14 @@ class World:
         self._plane: subprocess.Popen | None = None
         self.peer_link = PeerLink(folder, self.store_port)
 
-    def link(self, gbit: float | None, engines: int) -> None:
+    def link(self, gbit: float | None, engines: int, plane_options: list[str] | None = None) -> None:
         """A plane whose store answers at `gbit` Gbit/s (None: as fast as it can), with `engines` engines attached."""
         self._stop_plane()
         self.peer_link.set_rate(gbit)
         rate = "" if gbit is None else f"?rate={gbit:g}gbit"
         self._plane = subprocess.Popen(
             [wanted("shadowserve"), "plane", "--cores", self._cores, "--socket", self.socket,
-             "--store", f"redis://127.0.0.1:{self.store_port}{rate}"],
+             "--store", f"redis://127.0.0.1:{self.store_port}{rate}", *(plane_options or [])],
             stdout=open(self._folder / "plane.log", "a"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         # A scheduler's link and a worker's link each.

@@ -4,7 +4,8 @@ import dataclasses
 import os
 import pathlib
 
-PEERS = pathlib.Path(__file__).resolve().parents[1] / "peers"
+HERE = pathlib.Path(__file__).resolve().parent
+PEERS = HERE.parent / "peers"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +17,8 @@ class Places:
     link_port: int
 
 
-def shadowserve(system: str, profile: str, places: Places) -> dict:
-    return connector("ShadowServeConnector", "shadowserve.vllm.connector", {
+def shadowserve(system: str, profile: str, places: Places, name="ShadowServeConnector", module="shadowserve.vllm.connector") -> dict:
+    return connector(name, module, {
         "socket": places.socket, "profile": profile, "save_generated": False, "fetch_timeout_ms": 30000,
         "model_fingerprint": f"headline {system}",
     })  # fmt: skip
@@ -45,6 +46,8 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
             return None
         case "shadowserve":
             return shadowserve(system, "kv4", places)
+        case "synchronous":  # the same records; only its engine waits
+            return shadowserve("shadowserve", "kv4", places, "SynchronousConnector", "synchronous")
         case "uncompressed":
             return shadowserve(system, "raw", places)
         case "gpu-ans" | "gpu-deflate":
@@ -54,12 +57,12 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
     raise SystemExit(f"headline: there is no system {system}")
 
 
-SYSTEMS = ("recompute", "shadowserve", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw")
+SYSTEMS = ("recompute", "shadowserve", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw")
 
 
 def environment(system: str, places: Places) -> dict[str, str]:
     """What the engine's process gets beside the bench's own: LMCache is told by variables."""
-    paths = {"PYTHONPATH": os.pathsep.join([str(PEERS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    paths = {"PYTHONPATH": os.pathsep.join([str(PEERS), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
     if not system.startswith("lmcache"):
         return paths
     chosen = paths | {
@@ -73,4 +76,4 @@ def environment(system: str, places: Places) -> dict[str, str]:
 
 
 def through_plane(system: str) -> bool:
-    return system in ("shadowserve", "uncompressed")
+    return system in ("shadowserve", "synchronous", "uncompressed")

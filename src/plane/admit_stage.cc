@@ -19,12 +19,14 @@ uint64_t first_position(const LinkRequest& request, const KvGeometry& geometry) 
 }  // namespace
 
 AdmitStage::AdmitStage(const Clock& clock, SlotPool& pool, std::span<Session> sessions, LookupStage& lookups,
-                       Funnels& funnels, Pipe& to_receive, std::span<Pipe* const> to_collect)
+                       Funnels& funnels, LaneLedger& ledger, std::span<Pipe* const> to_receive,
+                       std::span<Pipe* const> to_collect)
     : clock_(clock),
       pool_(pool),
       sessions_(sessions),
       lookups_(lookups),
       funnels_(funnels),
+      ledger_(ledger),
       to_receive_(to_receive),
       to_collect_(to_collect) {}
 
@@ -94,8 +96,14 @@ uint32_t AdmitStage::fill_slots(Session& session, RequestQueue& waiting, bool sa
   waiting.pop();
   counters_.slots.add(1);
   counters_.wait_ns.add(now_ns - slot->arrived_ns);
-  (saving ? *to_collect_[slot->index % to_collect_.size()] : to_receive_).push(*slot);
+  lane_for(*slot).push(*slot);
   return 1;
+}
+
+Pipe& AdmitStage::lane_for(Slot& slot) {
+  if (slot.saving()) return *to_collect_[slot.index % to_collect_.size()];
+  slot.lane = ledger_.assign(slot.session->profile().id);
+  return *to_receive_[slot.lane];
 }
 
 void AdmitStage::let_go(Session& session) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "plane/funnel.h"
+#include "plane/lane_ledger.h"
 #include "plane/lookup_stage.h"
 #include "plane/session.h"
 #include "plane/stage.h"
@@ -11,11 +12,12 @@
 namespace shadowserve {
 
 /// Takes turns between sessions, so that no engine starves another. A request that finds no free slot waits
-/// here; fetches never wait behind saves.
+/// here; fetches never wait behind saves. A fetch gets its lane here, before a byte of it is asked for.
 class AdmitStage final : public Stage {
  public:
   AdmitStage(const Clock& clock, SlotPool& pool, std::span<Session> sessions, LookupStage& lookups,
-             Funnels& funnels, Pipe& to_receive, std::span<Pipe* const> to_collect);
+             Funnels& funnels, LaneLedger& ledger, std::span<Pipe* const> to_receive,
+             std::span<Pipe* const> to_collect);
   std::string_view name() const override { return "admit"; }
   uint32_t step(uint64_t now_ns) override;
   uint32_t queue() const override { return waiting_.load(std::memory_order_relaxed); }
@@ -24,6 +26,7 @@ class AdmitStage final : public Stage {
 
  private:
   uint32_t drain_ring(Session& session, uint64_t now_ns);
+  Pipe& lane_for(Slot& slot);
   uint32_t fill_slots(Session& session, RequestQueue& waiting, bool saving, uint64_t now_ns);
   void let_go(Session& session);
   void refuse(Session& session, const LinkRequest& request, Error error);
@@ -33,7 +36,8 @@ class AdmitStage final : public Stage {
   std::span<Session> sessions_;
   LookupStage& lookups_;
   Funnels& funnels_;
-  Pipe& to_receive_;
+  LaneLedger& ledger_;
+  std::span<Pipe* const> to_receive_;
   std::span<Pipe* const> to_collect_;
   uint32_t next_session_ = 0;
   std::atomic<uint32_t> waiting_{0};

@@ -1,4 +1,5 @@
-// A lane: the compute stages of both directions with engines of their own, on one thread, sharing nothing.
+// A lane: receiving and the compute stages of both directions with engines of their own, on one thread,
+// sharing nothing.
 #pragma once
 
 #include "codec/codec.h"
@@ -8,6 +9,7 @@
 #include "plane/decompress/decompress_stage.h"
 #include "plane/dequantize/dequantize_stage.h"
 #include "plane/quantize/quantize_stage.h"
+#include "plane/receive/receive_stage.h"
 #include "plane/stage_loop.h"
 #include "plane/unpack/unpack_stage.h"
 
@@ -19,13 +21,18 @@ namespace shadowserve {
 /// pipes below enter the lane; between its stages they stay on its thread.
 class Lane {
  public:
-  Lane(SlotPool& pool, const Clock& clock, StageLoop& loop, bool separate_stages)
-      : to_decompress(pool.size(), loop.doorbell()),
+  /// `store`: this lane's own client, used by its thread only.
+  Lane(SlotPool& pool, const Clock& clock, StageLoop& loop, std::unique_ptr<RecordStore> store,
+       bool separate_stages)
+      : to_receive(pool.size(), loop.doorbell()),
         to_collect(pool.size(), loop.doorbell()),
+        to_decompress_(pool.size(), loop.doorbell()),
         to_dequantize_(pool.size(), loop.doorbell()),
         to_deliver_(pool.size(), loop.doorbell()),
         to_quantize_(pool.size(), loop.doorbell()),
         to_compress_(pool.size(), loop.doorbell()),
+        store_(std::move(store)),
+        receive_(pool, clock, *store_),
         inflate_(workspace_),
         decompress_(pool, clock, inflate_),
         dequantize_(pool, clock, workspace_),
@@ -35,6 +42,10 @@ class Lane {
         collect_(pool, clock, collect_engines, CopyDirection::kCollect),
         quantize_(pool, clock),
         compress_(pool, clock, workspace_) {
+    // The wire is served first: what a socket holds back keeps the store waiting.
+    receive_.add_input(to_receive);
+    receive_.add_output(to_decompress_);
+    loop.add(receive_);
     collect_.add_input(to_collect);
     collect_.add_output(to_quantize_);
     quantize_.add_input(to_quantize_);
@@ -42,14 +53,14 @@ class Lane {
     compress_.add_input(to_compress_);
     // Last stages first: finishing what is warm in the cache comes before starting something new.
     if (separate_stages) {
-      decompress_.add_input(to_decompress);
+      decompress_.add_input(to_decompress_);
       decompress_.add_output(to_dequantize_);
       dequantize_.add_input(to_dequantize_);
       dequantize_.add_output(to_deliver_);
       for (Stage* stage : std::initializer_list<Stage*>{&deliver_, &dequantize_, &decompress_})
         loop.add(*stage);
     } else {
-      unpack_.add_input(to_decompress);
+      unpack_.add_input(to_decompress_);
       for (Stage* stage : std::initializer_list<Stage*>{&deliver_, &unpack_}) loop.add(*stage);
     }
     deliver_.add_input(to_deliver_);
@@ -58,7 +69,7 @@ class Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  Pipe to_decompress;
+  Pipe to_receive;
   Pipe to_collect;
   /// Engines of GPUs may join while the lane is running.
   CopyEngines deliver_engines;
@@ -77,17 +88,20 @@ class Lane {
   uint64_t fetch_bytes_moved() const {
     uint64_t moved = 0;
     for (const Stage* stage :
-         std::initializer_list<const Stage*>{&decompress_, &dequantize_, &deliver_, &unpack_}) {
+         std::initializer_list<const Stage*>{&receive_, &decompress_, &dequantize_, &deliver_, &unpack_}) {
       moved += stage->counters().bytes_moved.read();
     }
     return moved;
   }
 
  private:
+  Pipe to_decompress_;
   Pipe to_dequantize_;
   Pipe to_deliver_;
   Pipe to_quantize_;
   Pipe to_compress_;
+  std::unique_ptr<RecordStore> store_;
+  ReceiveStage receive_;
   CoderWorkspace workspace_;
   HostInflateEngine inflate_;
   DecompressStage decompress_;

@@ -1,4 +1,4 @@
-// How fast a lane turns records into values: what the receiving stage divides records by.
+// How fast a lane turns records into values: what records are divided between lanes by.
 #pragma once
 
 #include <array>

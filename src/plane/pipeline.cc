@@ -8,6 +8,11 @@
 #include "kernels/cuda_copy_engine.h"
 
 namespace shadowserve {
+namespace {
+
+size_t loop_count(const PipelineOptions& options) { return options.cores.empty() ? 1 : options.cores.size(); }
+
+}  // namespace
 
 Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& options, StoreBackend& backend,
                                                    const Clock& clock, std::span<Session> sessions,
@@ -29,22 +34,26 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
     client = std::move(*opened);
     return {};
   };
-  // A client each, so that a lookup never waits behind bulk data, nor a fetch behind a save.
-  const auto opened = open(pipeline->fetch_store_, options.fetch_slots)
-                          .and_then([&] { return open(pipeline->save_store_, options.save_slots); })
-                          .and_then([&] { return open(pipeline->lookup_store_, LookupStage::kDepth); });
+  // Clients of their own, so that a lookup never waits behind bulk data, nor a fetch behind a save. And one
+  // for each lane: a store answers one connection with one of its threads, and a lane receives with its own.
+  Clients fetch_stores(loop_count(options));
+  Result<void> opened;
+  for (auto& client : fetch_stores)
+    opened = opened.and_then([&] { return open(client, options.fetch_slots); });
+  opened = opened.and_then([&] { return open(pipeline->save_store_, options.save_slots); }).and_then([&] {
+    return open(pipeline->lookup_store_, LookupStage::kDepth);
+  });
   if (!opened) {
     message =
         fmt::format("cannot open a client of {}: {}", backend.describe(), error_sentence(opened.error()));
     return fail(opened.error());
   }
-  pipeline->wire(options, sessions);
+  pipeline->wire(options, std::move(fetch_stores), sessions);
   return pipeline;
 }
 
-void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions) {
-  const size_t loop_count = options.cores.empty() ? 1 : options.cores.size();
-  for (size_t i = 0; i < loop_count; ++i) {
+void Pipeline::wire(const PipelineOptions& options, Clients fetch_stores, std::span<Session> sessions) {
+  for (size_t i = 0; i < fetch_stores.size(); ++i) {
     const int core = options.cores.empty() ? -1 : options.cores[i];
     loops_.push_back(
         std::make_unique<StageLoop>(fmt::format("ss-plane-{}", i), core, options.spin_us, clock_));
@@ -54,23 +63,21 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
     return *pipes_.emplace_back(std::make_unique<Pipe>(slots_.size(), consumer));
   };
 
-  Pipe& to_receive = pipe(first.doorbell());
-  receive_ = std::make_unique<ReceiveStage>(slots_, clock_, *fetch_store_);
-  receive_->add_input(to_receive);
   send_ = std::make_unique<SendStage>(slots_, clock_, *save_store_);
-  reply_ = std::make_unique<ReplyStage>(clock_, slots_, funnels_);
+  reply_ = std::make_unique<ReplyStage>(clock_, slots_, funnels_, ledger_);
   lookup_ = std::make_unique<LookupStage>(clock_, *lookup_store_, funnels_.lookup);
 
-  // The first loop's own stages come before a lane that shares its thread: the wire is served first.
+  // The first loop's own stages come before a lane that shares its thread.
   for (Stage* stage : {static_cast<Stage*>(reply_.get()), static_cast<Stage*>(lookup_.get()),
-                       static_cast<Stage*>(receive_.get()), static_cast<Stage*>(send_.get())}) {
+                       static_cast<Stage*>(send_.get())}) {
     first.add(*stage);
   }
-  for (const auto& loop : loops_) {
-    Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(slots_, clock_, *loop, options.separate_stages));
-    receive_->add_output(lane.to_decompress);
-    receive_->add_lane(lane.speed());
-    if (loop_count == 1 || loop.get() != &first) to_collect_.push_back(&lane.to_collect);
+  for (size_t i = 0; i < loops_.size(); ++i) {
+    Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(
+        slots_, clock_, *loops_[i], std::move(fetch_stores[i]), options.separate_stages));
+    ledger_.add(lane.speed());
+    to_receive_.push_back(&lane.to_receive);
+    if (loops_.size() == 1 || i > 0) to_collect_.push_back(&lane.to_collect);
     Pipe& fetched = pipe(first.doorbell());
     lane.add_fetched(fetched);
     reply_->add_input(fetched);
@@ -81,13 +88,13 @@ void Pipeline::wire(const PipelineOptions& options, std::span<Session> sessions)
   Pipe& sent = pipe(first.doorbell());
   send_->add_output(sent);
   reply_->add_input(sent);
-  admit_ =
-      std::make_unique<AdmitStage>(clock_, slots_, sessions, *lookup_, funnels_, to_receive, to_collect_);
+  admit_ = std::make_unique<AdmitStage>(clock_, slots_, sessions, *lookup_, funnels_, ledger_, to_receive_,
+                                        to_collect_);
   first.add(*admit_);
 }
 
 uint64_t Pipeline::fetch_bytes_moved() const {
-  uint64_t moved = receive_->counters().bytes_moved.read();
+  uint64_t moved = 0;
   for (const auto& lane : lanes_) moved += lane->fetch_bytes_moved();
   return moved;
 }

@@ -10,7 +10,6 @@
 #include "plane/admit_stage.h"
 #include "plane/lane.h"
 #include "plane/lookup_stage.h"
-#include "plane/receive/receive_stage.h"
 #include "plane/reply_stage.h"
 #include "plane/send/send_stage.h"
 #include "plane/stage_loop.h"
@@ -29,10 +28,9 @@ struct PipelineOptions {
   bool separate_stages = false;
 };
 
-/// The first loop admits, receives, sends, looks up and replies. Every loop has a lane; the first one's has
-/// what time its loop's other stages leave, and the receiving stage divides records by what lanes achieve.
-/// Saves keep to the other lanes where there are any. Can be stepped by hand with a virtual clock (no
-/// threads).
+/// Every loop has a lane, which receives its records over a connection of its own and unpacks them; fetches
+/// are divided by what lanes achieve. The first loop also admits, looks up, sends and replies. Saves keep to
+/// the other lanes where there are any. Can be stepped by hand with a virtual clock (no threads).
 class Pipeline {
  public:
   /// Takes all memory. `message` on failure is a sentence for a person.
@@ -62,23 +60,24 @@ class Pipeline {
 
  private:
   Pipeline(SlotPool slots, const Clock& clock) : slots_(std::move(slots)), clock_(clock) {}
-  void wire(const PipelineOptions& options, std::span<Session> sessions);
+  using Clients = std::vector<std::unique_ptr<RecordStore>>;
+  void wire(const PipelineOptions& options, Clients fetch_stores, std::span<Session> sessions);
 
   // Members die in reverse: engines before what they copy from.
   SlotPool slots_;
   RegisteredMemory registered_;
   const Clock& clock_;
   Funnels funnels_;
-  std::unique_ptr<RecordStore> fetch_store_;
   std::unique_ptr<RecordStore> save_store_;
   std::unique_ptr<RecordStore> lookup_store_;
   std::vector<std::unique_ptr<StageLoop>> loops_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<std::unique_ptr<Pipe>> pipes_;
+  LaneLedger ledger_;
+  std::vector<Pipe*> to_receive_;
   std::vector<Pipe*> to_collect_;
   std::unique_ptr<LookupStage> lookup_;
   std::unique_ptr<AdmitStage> admit_;
-  std::unique_ptr<ReceiveStage> receive_;
   std::unique_ptr<SendStage> send_;
   std::unique_ptr<ReplyStage> reply_;
 };

@@ -44,6 +44,7 @@ void ReplyStage::answer(Slot& slot) {
     reply.work_us = us(total_ns - slot.store_ns);
     if (!slot.session->reply(reply)) slot.session->leave();
   }
+  if (!slot.saving()) ledger_.release(slot.lane);
   slot.session->work_ended();
   pool_.give_back(slot);
 }

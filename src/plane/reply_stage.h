@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "plane/funnel.h"
+#include "plane/lane_ledger.h"
 #include "plane/session.h"
 #include "plane/stage.h"
 
@@ -12,8 +13,8 @@ namespace shadowserve {
 /// Runs on the thread that admits, because slots are taken and given back by one thread.
 class ReplyStage final : public Stage {
  public:
-  ReplyStage(const Clock& clock, SlotPool& pool, Funnels& funnels)
-      : clock_(clock), pool_(pool), funnels_(funnels) {}
+  ReplyStage(const Clock& clock, SlotPool& pool, Funnels& funnels, LaneLedger& ledger)
+      : clock_(clock), pool_(pool), funnels_(funnels), ledger_(ledger) {}
   void add_input(Pipe& pipe) { inputs_.push_back(&pipe); }
   std::string_view name() const override { return "reply"; }
   uint32_t step(uint64_t now_ns) override;
@@ -24,6 +25,7 @@ class ReplyStage final : public Stage {
   const Clock& clock_;
   SlotPool& pool_;
   Funnels& funnels_;
+  LaneLedger& ledger_;
   std::vector<Pipe*> inputs_;
 };
 

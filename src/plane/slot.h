@@ -29,6 +29,7 @@ struct Slot {
   Session* session = nullptr;
   LinkRequest request;
   PartShape shape;
+  uint32_t lane = 0;  ///< fetching: the lane that receives and unpacks it
 
   // What the stages found out. An error rides to the end of the pipeline; nothing else is done then.
   Error error = Error::kNone;

@@ -104,8 +104,6 @@ class SlotStage : public Stage {
 
   /// Which output takes this slot. A slot with a lane stays in it.
   virtual size_t output_for(const Slot& slot) { return slot.index % outputs_.size(); }
-  size_t outputs() const { return outputs_.size(); }
-  uint32_t waiting_behind(size_t output) const { return outputs_[output]->size(); }
 
   /// Hands the slot on, with `error` if its work failed here.
   void finish(Slot& slot, Error error = Error::kNone);

@@ -105,6 +105,10 @@ class WorkerSide:
             self._finishing &= read
         return sent, received
 
+    def loads_open(self) -> int:
+        """Loads of which ended() has not told the end."""
+        return len(self._loads)
+
     def take_results(self) -> list[Result]:
         results, self._results = self._results, []
         return results

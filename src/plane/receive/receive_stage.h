@@ -1,7 +1,6 @@
 // Stage 1 of a fetch: the record's bytes from the store straight into the slot.
 #pragma once
 
-#include "plane/lane_speed.h"
 #include "plane/stage.h"
 #include "store/record_store.h"
 
@@ -12,19 +11,15 @@ class ReceiveStage final : public SlotStage {
   ReceiveStage(SlotPool& pool, const Clock& clock, RecordStore& store)
       : SlotStage(pool, clock), store_(store) {}
   std::string_view name() const override { return "receive"; }
-  /// One for each output, in their order: records go where they are expected to be done first.
-  void add_lane(const LaneSpeed& speed) { speeds_.push_back(&speed); }
   int wake_fd() const override { return store_.wake_fd(); }
 
  protected:
   void begin(Slot& slot) override;
-  size_t output_for(const Slot& slot) override;
   uint32_t poll_work() override;
   bool polls_when_idle() const override { return true; }
 
  private:
   RecordStore& store_;
-  std::vector<const LaneSpeed*> speeds_;
 };
 
 }  // namespace shadowserve
