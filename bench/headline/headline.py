@@ -33,9 +33,9 @@ SHAPES = {
 PROMPTS = 3  # different ones of each length; repetitions take turns
 STREAMS = 16
 WINDOW_S = 1.0
-# The data plane without one of its ideas: parts one after the other instead of in all stages at once; symbols and values through
+# The data plane without one of its ideas: two parts in all of it instead of some in every stage; symbols and values through
 # memory between stages instead of one pass.
-PLANES = {"one-part": ["--fetch-slots", "1"], "stages-apart": ["--separate-stages", "true"]}
+PLANES = {"two-slots": ["--fetch-slots", "2"], "stages-apart": ["--separate-stages", "true"]}
 
 
 def write_model(folder: pathlib.Path, shape: dict) -> str:
@@ -56,7 +56,7 @@ class Bench:
         self._out = out
         self._chosen = chosen
         self._work = pathlib.Path(tempfile.mkdtemp(prefix="headline-"))
-        self._world = World(self._work, chosen.plane_cores)
+        self._world = World(self._work, chosen.plane_cores, chosen.store_cores)
         self._engines: dict[str, multiprocessing.connection.Connection] = {}
         self._processes: list[subprocess.Popen] = []
 
@@ -261,6 +261,7 @@ def main() -> None:
     arguments.add_argument("--ablations", action="store_true", help="also data planes that lack something, at the first of --rates")
     arguments.add_argument("--plane-cores", default="10-13", help="set aside for the data plane")
     arguments.add_argument("--engine-cores", default="0-8")
+    arguments.add_argument("--store-cores", default="0-9", help="of redis-server, which stands for another machine")
     arguments.add_argument("--kv-gib", type=float, default=16, help="KV cache of each engine, beside its weights")
     arguments.add_argument("--commit", help="of the code, where there is no git")
     chosen = arguments.parse_args()

@@ -23,13 +23,13 @@ def free_port() -> int:
 class World:
     """Redis lives as long as this; the plane is started anew for every rate, and engines find it by themselves."""
 
-    def __init__(self, folder: pathlib.Path, cores: str):
+    def __init__(self, folder: pathlib.Path, cores: str, store_cores: str | None = None):
         self._folder = folder
         self._cores = cores
         self.store_port = free_port()
         self.socket = str(folder / "plane.sock")
         self._redis = subprocess.Popen(
-            [wanted("redis-server"), "--port", str(self.store_port), "--save", "", "--appendonly", "no", "--io-threads", "4"],
+            [*(["taskset", "-c", store_cores] if store_cores else []), wanted("redis-server"), "--port", str(self.store_port), "--save", "", "--appendonly", "no", "--io-threads", "4"],
             stdout=open(folder / "redis.log", "w"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         self._plane: subprocess.Popen | None = None
