@@ -24,7 +24,7 @@ constexpr uint64_t kStagingBytes = 256 * kMiB;
 
 uint64_t slot_bytes(const Settings& settings) {
   const uint64_t fetch = kRecordBytesMax + kSymbolBytesMax + kPartValueBytesMax;
-  return settings.count("fetch_slots") * fetch + settings.count("save_slots") * (fetch + kScaleBytesMax);
+  return settings.fetch_slots() * fetch + settings.count("save_slots") * (fetch + kScaleBytesMax);
 }
 
 Finding examine_cores(const Settings& settings) {

@@ -51,7 +51,7 @@ int run_plane(const Settings& settings) {
   options.store_url = settings.text("store");
   options.socket_path = settings.text("socket");
   options.cores = settings.cores("cores");
-  options.fetch_slots = settings.count("fetch_slots");
+  options.fetch_slots = settings.fetch_slots();
   options.save_slots = settings.count("save_slots");
   options.spin_us = settings.count("spin_us");
   options.pin_memory = settings.flag("pin_memory");

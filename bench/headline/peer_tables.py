@@ -1,5 +1,6 @@
 """Tables of all systems side by side: time to first token, and what they serve under load."""
 
+import re
 import statistics
 
 from systems import SYSTEMS
@@ -43,25 +44,35 @@ def ttft_of_all(results) -> list[str]:
 def loaded(results) -> list[str]:
     """Poisson arrivals and full load: of each link the same arrivals for all systems."""
     lines = [
-        "| link, Gbit/s | system | arrivals a second | TTFT, ms: median, p99 | TPOT, ms: mean, p99 | not ended | requests a second at full load |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| link, Gbit/s | tokens out | system | arrivals a second | TTFT, ms: median, p99 | TPOT, ms: mean, p99 | not ended | requests a second at full load |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for label, _ in links(results, "closed"):
-        for system in SYSTEMS:
-            link = "" if system == "recompute" else f"-{label}"
-            closed = [name for name in results.names() if name.startswith(f"{system}-closed{link}-") and "gbit" not in name.removeprefix(f"{system}-closed{link}-")]
-            if not closed:
-                continue
-            most = f"{results.cells[closed[0]]['ended_per_s']:.1f}"
-            prefix = closed[0].replace("-closed", "-poisson") + "-"
-            poisson = sorted((name for name in results.names() if name.startswith(prefix)), key=lambda name: float(name.removeprefix(prefix)))
-            for name in poisson:
-                cell = results.cells[name]
-                lines.append(
-                    f"| {label.removesuffix('gbit')} | {NAMES[system]} | {cell['per_s']:g} | {of_hundred(cell['ttft_s'], 1e3, '.0f')} "
-                    f"| {mean_and_p99(cell['tpot_s'])} | {cell['unfinished']} of {cell['arrived']} | {most} |"
-                )
-                most = ""
+        for outputs in outputs_measured(results):
+            for system in SYSTEMS:
+                lines += loaded_rows(results, label, outputs, system)
+    return lines
+
+
+def outputs_measured(results) -> list[int]:
+    return sorted({int(name.rpartition("-")[2]) for name in results.names() if "-closed-" in name})
+
+
+def loaded_rows(results, label: str, outputs: int, system: str) -> list[str]:
+    """One for each rate of arrivals; the first also tells what full load gave."""
+    link = "" if system == "recompute" else f"{label}-"
+    found = [re.fullmatch(rf"{system}-closed-{link}(\d+)-{outputs}", name) for name in results.names()]
+    lines = []
+    for tokens in [match[1] for match in found if match]:
+        most = f"{results.cells[f'{system}-closed-{link}{tokens}-{outputs}']['ended_per_s']:.1f}"
+        prefix = f"{system}-poisson-{link}{tokens}-{outputs}-"
+        for name in sorted((name for name in results.names() if name.startswith(prefix)), key=lambda name: float(name.removeprefix(prefix))):
+            cell = results.cells[name]
+            lines.append(
+                f"| {label.removesuffix('gbit')} | {outputs} | {NAMES[system]} | {cell['per_s']:g} | {of_hundred(cell['ttft_s'], 1e3, '.0f')} "
+                f"| {mean_and_p99(cell['tpot_s'])} | {cell['unfinished']} of {cell['arrived']} | {most} |"
+            )
+            most = ""
     return lines
 
 

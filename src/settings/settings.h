@@ -50,6 +50,8 @@ class Settings {
   bool flag(std::string_view name) const;
   std::vector<int> cores(std::string_view name) const;
   const std::string& origin(std::string_view name) const;
+  /// The setting fetch_slots, or what follows from the number of cores.
+  uint32_t fetch_slots() const;
 
  private:
   struct Value {

@@ -24,6 +24,14 @@ class SettingsTest : public testing::Test {
   Settings settings_{{{"HOME", "/home/someone"}}};
 };
 
+TEST_F(SettingsTest, SlotsFollowTheCoresUnlessTheyAreChosen) {
+  EXPECT_EQ(settings_.fetch_slots(), 16u);
+  ASSERT_TRUE(settings_.set("cores", "2-7", "--cores", message_)) << message_;
+  EXPECT_EQ(settings_.fetch_slots(), 48u);
+  ASSERT_TRUE(settings_.set("fetch_slots", "5", "--fetch-slots", message_)) << message_;
+  EXPECT_EQ(settings_.fetch_slots(), 5u);
+}
+
 TEST_F(SettingsTest, DefaultsComeFromTheUsersFolders) {
   EXPECT_EQ(settings_.text("store"), "rocksdb:/home/someone/.cache/shadowserve?limit=20GB");
   EXPECT_EQ(settings_.origin("store"), "default");
@@ -59,8 +67,8 @@ TEST_F(SettingsTest, UnknownNamesSuggestTheNearestInEverySource) {
 }
 
 TEST_F(SettingsTest, WrongValuesSayWhatIsAllowed) {
-  EXPECT_FALSE(settings_.set("fetch_slots", "1", "--fetch-slots", message_));
-  EXPECT_EQ(message_, "--fetch-slots: fetch_slots must be a whole number from 2 to 256, not \"1\"");
+  EXPECT_FALSE(settings_.set("fetch_slots", "257", "--fetch-slots", message_));
+  EXPECT_EQ(message_, "--fetch-slots: fetch_slots must be a whole number from 0 to 256, not \"257\"");
   EXPECT_FALSE(settings_.set("pin_memory", "yes", "--pin-memory", message_));
   EXPECT_FALSE(settings_.set("socket", "", "--socket", message_));
   EXPECT_FALSE(settings_.read_file(write_file("[plane]\n"), message_));

@@ -66,7 +66,7 @@ class Mistakes(unittest.TestCase):
     def test_wrong_values(self):
         self.assert_told(["plane", "--store", "rocksbd:/x"], "rocksdb")
         self.assert_told(["plane", "--cores", "1,1"], "cores must list cores once each")
-        self.assert_told(["plane", "--fetch-slots", "0"], "from 2 to 256")
+        self.assert_told(["plane", "--fetch-slots", "257"], "from 0 to 256")
         self.assert_told(["inspect", "nothing-of-the-kind"], "neither a key")
 
     def test_no_plane(self):
