@@ -39,6 +39,7 @@ TEST_P(Streams, DecodeWhatWeWrite) {
 }
 
 TEST_P(Streams, DecodeManyAlphabets) {
+  size_t decoded_of_all = 0, with_literals_of_all = 0;
   for (int round = 0; round < 300; ++round) {
     std::vector<OfferedStream> offered;
     size_t with_literals = 0;
@@ -55,9 +56,11 @@ TEST_P(Streams, DecodeManyAlphabets) {
     bool agreed = true;
     const size_t decoded = verdict_.decode(offered, 1 + random_() % 5000, agreed);
     EXPECT_LE(decoded, with_literals);
-    EXPECT_GE(decoded * 10, with_literals * 5) << "most have few blocks, none of them stored";
     EXPECT_TRUE(agreed);
+    decoded_of_all += decoded;
+    with_literals_of_all += with_literals;
   }
+  EXPECT_GE(decoded_of_all * 10, with_literals_of_all * 7) << "most have few blocks, none of them stored";
 }
 
 TEST_P(Streams, LeaveTheRestToTheGeneralDecoder) {

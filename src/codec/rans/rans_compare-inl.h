@@ -1,5 +1,5 @@
-// The rANS decoder for vectors without a 128-byte lookup: entries are found by comparing slots with their
-// starts.
+// The rANS decoder for vectors that hold no 128-byte table in two registers: entries are found by comparing
+// slots with their starts, or, on NEON, looked up in eight registers.
 #if defined(SHADOWSERVE_RANS_COMPARE_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef SHADOWSERVE_RANS_COMPARE_INL
 #undef SHADOWSERVE_RANS_COMPARE_INL
@@ -15,6 +15,9 @@
 #include "hwy/highway.h"
 
 #if HWY_TARGET != HWY_SCALAR && !(HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL)
+
+#undef SHADOWSERVE_RANS_NEON
+#define SHADOWSERVE_RANS_NEON (HWY_ARCH_ARM_A64 && HWY_TARGET != HWY_EMU128)
 
 HWY_BEFORE_NAMESPACE();
 namespace shadowserve {
@@ -50,6 +53,17 @@ struct SplitStates {
   }
 };
 
+#if SHADOWSERVE_RANS_NEON
+/// Tables of 32 bytes, looked up by entry: one instruction takes both registers.
+struct EntryTable {
+  uint8x16x2_t bytes;
+  explicit HWY_INLINE EntryTable(const uint8_t* from) : bytes{{vld1q_u8(from), vld1q_u8(from + 16)}} {}
+  template <bool kWide>
+  HWY_INLINE VU8 at(VU8 entry) const {
+    return VU8(kWide ? vqtbl2q_u8(bytes, entry.raw) : vqtbl1q_u8(bytes.val[0], entry.raw));
+  }
+};
+#else
 /// Tables of 32 bytes, looked up by entry.
 struct EntryTable {
   VU8 low, high;
@@ -63,14 +77,39 @@ struct EntryTable {
     return hn::IfThenElse(second, hn::TableLookupBytes(high, within), hn::TableLookupBytes(low, within));
   }
 };
+#endif
 
+#if SHADOWSERVE_RANS_NEON
 /// What a decoder holds of a table. `kWide`: more than 16 entries.
 template <bool kWide>
-struct CompareTables {
+struct DecodeTables {
+  EntryTable frequency, start;
+  uint8x16x4_t low, high;  ///< the entries of slots 0 to 63 and of the others
+
+  explicit HWY_INLINE DecodeTables(const RansLookup& table)
+      : frequency(table.entry_frequency.data()),
+        start(table.start.data()),
+        low(entries(table, 0)),
+        high(entries(table, 64)) {}
+  static HWY_INLINE uint8x16x4_t entries(const RansLookup& table, size_t slot) {
+    const uint8x16_t base = vdupq_n_u8(table.base);
+    uint8x16x4_t of;
+    for (size_t i = 0; i < 4; ++i) of.val[i] = vsubq_u8(vld1q_u8(table.symbol.data() + slot + 16 * i), base);
+    return of;
+  }
+  /// Slots outside a half read as zero, or leave what the other half gave.
+  HWY_INLINE VU8 entry_of(VU8 slots) const {
+    return VU8(vqtbx4q_u8(vqtbl4q_u8(low, slots.raw), high, vsubq_u8(slots.raw, vdupq_n_u8(64))));
+  }
+};
+#else
+/// What a decoder holds of a table. `kWide`: more than 16 entries.
+template <bool kWide>
+struct DecodeTables {
   EntryTable frequency, start, below;
   hn::Vec<I8> middle;  ///< one below the first slot of entry 8 or 16
 
-  explicit HWY_INLINE CompareTables(const RansLookup& table)
+  explicit HWY_INLINE DecodeTables(const RansLookup& table)
       : frequency(table.entry_frequency.data()),
         start(table.start.data()),
         below(below_starts(table).data()),
@@ -101,6 +140,7 @@ struct CompareTables {
     return step(step(step(entry, 4), 2), 1);
   }
 };
+#endif
 
 /// Bit i: lane i is set.
 HWY_INLINE uint32_t bits_of(hn::Mask<U8> lanes) {
@@ -110,6 +150,11 @@ HWY_INLINE uint32_t bits_of(hn::Mask<U8> lanes) {
   return static_cast<uint32_t>(_mm256_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
 #elif HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
   return static_cast<uint32_t>(_mm_movemask_epi8(hn::VecFromMask(U8(), lanes).raw));
+#elif SHADOWSERVE_RANS_NEON
+  constexpr uint8_t kOwnBit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  uint8x16_t bits = vandq_u8(lanes.raw, vld1q_u8(kOwnBit));
+  for (int sums = 0; sums < 3; ++sums) bits = vpaddq_u8(bits, bits);
+  return vgetq_lane_u16(vreinterpretq_u16_u8(bits), 0);
 #else
   alignas(8) uint8_t bits[8] = {};
   hn::StoreMaskBits(U8(), lanes, bits);
@@ -119,13 +164,19 @@ HWY_INLINE uint32_t bits_of(hn::Mask<U8> lanes) {
 #endif
 }
 
+/// How many of eight lanes take a byte: NEON counts bits only in vectors, which takes longer than to look it
+/// up.
+HWY_INLINE uint64_t taken_by(uint32_t bits) {
+  return SHADOWSERVE_RANS_NEON ? kRansTaken[bits] : hwy::PopCount(bits);
+}
+
 /// The next bytes of the stream, spread to the 16 lanes whose bits are set; zeros elsewhere.
 HWY_INLINE hn::Vec<U8Block> spread_16(uint32_t bits, const uint8_t*& stream) {
   const uint32_t low = bits & 255, high = bits >> 8 & 255;
-  const uint64_t taken = hwy::PopCount(low);
+  const uint64_t taken = taken_by(low);
   uint64_t order[2] = {kRansSpread[low], kRansSpread[high] + taken * 0x0101010101010101};
   const auto bytes = hn::LoadU(U8Block(), stream);
-  stream += taken + hwy::PopCount(high);
+  stream += taken + taken_by(high);
   auto control = hn::Set(U64Block(), order[0]);
   control = hn::InsertLane(control, 1, order[1]);
   return hn::TableLookupBytesOr0(bytes, hn::BitCast(U8Block(), control));
@@ -144,7 +195,7 @@ HWY_INLINE VU8 spread(hn::Mask<U8> lanes, const uint8_t*& stream) {
 
 /// Decodes kGroup symbols. REQUIRES kGroup readable bytes of stream.
 template <bool kWide>
-HWY_INLINE void decode_group(const CompareTables<kWide>& tables, SplitStates& states, size_t group,
+HWY_INLINE void decode_group(const DecodeTables<kWide>& tables, SplitStates& states, size_t group,
                              const uint8_t*& stream, VU8& entry) {
   const U16 d;
   const auto low_byte = hn::Set(d, 255);
@@ -181,7 +232,7 @@ inline void patch_literals(RansReading& reading, hn::Mask<U8> escaped, uint8_t* 
 
 template <bool kWide>
 void decode_all(const RansLookup& table, RansReading& reading, uint8_t* symbols, size_t count) {
-  const CompareTables<kWide> tables(table);
+  const DecodeTables<kWide> tables(table);
   const VU8 base = hn::Set(U8(), table.base);
   const bool has_escape = table.escape_slot < kRansSlots;
   const VU8 last = hn::Set(U8(), static_cast<uint8_t>(table.count - 1));
@@ -256,9 +307,9 @@ HWY_INLINE void gather_16(hn::Vec<U8Block> bytes, uint32_t bits, uint8_t*& strea
   hn::Store(hn::BitCast(U64Block(), hn::TableLookupBytes(bytes, hn::BitCast(U8Block(), control))), U64Block(),
             packed);
   std::memcpy(stream - 8, &packed[1], 8);
-  stream -= hwy::PopCount(high);
+  stream -= taken_by(high);
   std::memcpy(stream - 8, &packed[0], 8);
-  stream -= hwy::PopCount(low);
+  stream -= taken_by(low);
 }
 
 HWY_INLINE void encode_group(const EncodeEntryTables& tables, SplitStates& states, size_t group, VU8 symbols,
@@ -303,6 +354,21 @@ inline bool encode_all(const RansEncodeLookup& table, RansWriting& writing, cons
   }
   states.give_back(writing.lanes);
   return true;
+}
+
+/// Literals are rare: vectors without one are passed over.
+inline size_t literals_all(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
+                           size_t room) {
+  const auto base = hn::Set(U8(), table.base), end = hn::Set(U8(), static_cast<uint8_t>(table.direct()));
+  size_t found = 0, at = 0;
+  for (; at + kGroup <= count; at += kGroup) {
+    const auto entry = hn::Sub(hn::LoadU(U8(), symbols + at), base);
+    if (hn::AllFalse(U8(), hn::Eq(hn::Max(entry, end), entry))) continue;
+    found += rans_literals_oracle(table, symbols + at, kGroup, literals + std::min(found, room),
+                                  room - std::min(found, room));
+  }
+  return found + rans_literals_oracle(table, symbols + at, count - at, literals + std::min(found, room),
+                                      room - std::min(found, room));
 }
 
 }  // namespace HWY_NAMESPACE

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 namespace shadowserve {
@@ -16,6 +17,13 @@ inline constexpr std::array<uint64_t, 256> kRansSpread = [] {
       table[bits] |= (bits >> i & 1 ? rank++ : 0x80) << (8 * i);
     }
   }
+  return table;
+}();
+
+/// How many lanes take a byte. Counting bits is one instruction only where there is one for it.
+inline constexpr std::array<uint8_t, 256> kRansTaken = [] {
+  std::array<uint8_t, 256> table{};
+  for (uint32_t bits = 0; bits < 256; ++bits) table[bits] = static_cast<uint8_t>(std::popcount(bits));
   return table;
 }();
 

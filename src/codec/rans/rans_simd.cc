@@ -87,7 +87,11 @@ bool encode(const RansEncodeLookup& table, RansWriting& writing, const uint8_t* 
 }
 size_t literals_of(const RansTable& table, const uint8_t* symbols, size_t count, uint8_t* literals,
                    size_t room) {
+#if HWY_TARGET == HWY_SCALAR
   return rans_literals_oracle(table, symbols, count, literals, room);
+#else
+  return table.escape ? literals_all(table, symbols, count, literals, room) : 0;
+#endif
 }
 #endif
 

@@ -50,7 +50,7 @@ double rans_bits(const RansTable& table, const SymbolCounts& counts);
 
 /// What decoders look up by slot, and by entry where there are no registers for 128 slots.
 struct RansLookup {
-  alignas(64) std::array<uint8_t, kRansSlots> symbol;  ///< byte value; anything at escape slots
+  alignas(64) std::array<uint8_t, kRansSlots> symbol;  ///< base + entry: the byte value but at escape slots
   alignas(64) std::array<uint8_t, kRansSlots> frequency;
   alignas(64) std::array<uint8_t, kRansSlots> offset;  ///< slot - first slot of the entry
   std::array<uint8_t, kRansEntriesMax> start;          ///< first slot of an entry
