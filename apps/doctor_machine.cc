@@ -56,10 +56,10 @@ Finding examine_cores(const Settings& settings) {
 }
 
 Finding examine_simd() {
-  const int64_t supported = hwy::SupportedTargets();
-  const int64_t best = supported & -supported;  // lower bits are better targets
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;  // those the codec has kernels for
+  const int64_t best = supported & -supported;                      // lower bits are better targets
   Finding finding{Finding::kOk, "SIMD",
-                  fmt::format("{} is the best of this processor", hwy::TargetName(best)), ""};
+                  fmt::format("{} is the best of this processor for the codec", hwy::TargetName(best)), ""};
   if (best == HWY_SCALAR || best == HWY_EMU128) {
     finding.grade = Finding::kWarn;
     finding.advice = "the codec runs on plain instructions: correct, but slow";

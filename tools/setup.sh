@@ -123,8 +123,11 @@ unpack_sysroot() {
   find "$into.new" -type l -lname '/*' | while read -r link; do
     ln -sfn --relative "$into.new$(readlink "$link")" "$link"
   done
-  mkdir -p "$into.new/packages"  # what they were, for the dependencies of the .deb
-  for package in "$state"/cache/archives/*.deb; do dpkg-deb -f "$package" Package Version; done >"$into.new/packages/list"
+  # What each library's users have to depend on, for the .deb.
+  mkdir -p "$into.new/packages"
+  for package in "$state"/cache/archives/*.deb; do
+    dpkg-deb -I "$package" shlibs >"$into.new/packages/$(basename "$package" .deb).shlibs" 2>/dev/null || true
+  done
   mv "$into.new" "$into"
   rm -rf "$state"
 }
@@ -139,7 +142,7 @@ setup_arm64() {
   log=$checkout/build/arm64-setup.log
   mkdir -p "$checkout/build"
   install_packages apt-packages-arm64.txt
-  key=$(key_of "$tools_dir/apt-packages-arm64.txt")
+  key=$(key_of "$tools_dir/apt-packages-arm64.txt" "$tools_dir/setup.sh")
   stamp=$sysroot/.stamp
   [[ -f $stamp && $(<"$stamp") == "$key" ]] && { say "arm64 libraries: all there (build/aarch64-sysroot)"; return; }
   unpack_sysroot "$sysroot"
