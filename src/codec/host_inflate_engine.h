@@ -17,6 +17,8 @@ class HostInflateEngine final : public InflateEngine {
   static constexpr size_t kPollBytes = 64u << 10;
 
   explicit HostInflateEngine(CoderWorkspace& workspace) : workspace_(workspace) {}
+  /// Every coder: what it does not know it completes with kUnsupported.
+  InflateAbilities abilities() const override { return {kDepth, SIZE_MAX, SIZE_MAX, UINT32_MAX}; }
   Result<void> submit(const InflateTask& task) override;
   size_t poll(std::span<InflateDone> out) override;
 
