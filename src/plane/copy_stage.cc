@@ -1,12 +1,16 @@
 // Hands copies to the engine and collects them when they are done.
 #include "plane/copy_stage.h"
 
+#include <utility>
+
 #include "contract/check.h"
 #include "plane/session.h"
 
 namespace shadowserve {
 
-void CopyStage::begin(Slot& slot) {
+void CopyStage::begin(Slot& slot) { submit(slot); }
+
+void CopyStage::submit(Slot& slot) {
   const size_t bytes = slot.shape.value_bytes();
   std::byte* staging = slot.session->staging(slot.request.staging_offset, bytes);
   std::byte* values = slot.values.data();
@@ -16,8 +20,25 @@ void CopyStage::begin(Slot& slot) {
   SS_CHECK(engine != nullptr, "a session's device is prepared before it is opened");
   const auto accepted =
       engine->submit({deliver ? staging : values, deliver ? values : staging, bytes, slot.index});
-  if (!accepted) return finish(slot, accepted.error());
-  ++under_way_[static_cast<size_t>(device + 1)];
+  if (accepted) {
+    ++under_way_[static_cast<size_t>(device + 1)];
+  } else if (accepted.error() == Error::kNoCapacity) {
+    waiting_ = &slot;
+  } else {
+    finish(slot, accepted.error());
+  }
+}
+
+// The engine's completions come first: they may have made room.
+uint32_t CopyStage::submit_waiting() {
+  Slot* slot = std::exchange(waiting_, nullptr);
+  if (slot == nullptr) return 0;
+  if (clock_.now_ns() >= slot->request.deadline_ns) {
+    finish(*slot, Error::kDeadline);
+    return 1;
+  }
+  submit(*slot);
+  return 1;  // also when it waits on: nobody rings a bell when the engine has room
 }
 
 uint32_t CopyStage::poll_work() {
@@ -28,6 +49,7 @@ uint32_t CopyStage::poll_work() {
     moved += poll_engine(device, under_way);
     waiting += under_way;
   }
+  moved += submit_waiting();
   return moved + (waiting > 0 ? 1 : 0);  // an engine rings no bell: a loop with work in one must not sleep
 }
 

@@ -28,7 +28,11 @@ void DecompressStage::submit_frames() {
     if (quantizer_of(frame.entry) == QuantizerId::kCalibrated) continue;
     const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
     const auto accepted = engine_.submit({frame.entry.coder, frame.coded, symbols, slot_->index});
-    if (!accepted) return;  // the engine's queue is full: its completions make room
+    if (!accepted) {
+      // A busy engine is asked again in the next step.
+      if (accepted.error() != Error::kNoCapacity) error_ = accepted.error();
+      return;
+    }
     ++submitted_;
     counters_.bytes_in.add(frame.coded.size());
     counters_.bytes_out.add(symbols.size());
@@ -44,6 +48,9 @@ uint32_t DecompressStage::poll_work() {
     ++finished_;
     if (done[i].error != Error::kNone) error_ = done[i].error;
   }
+  // What the engine has it must give back; what it has not it need not get any more.
+  const bool late = error_ == Error::kNone && clock_.now_ns() >= slot_->request.deadline_ns;
+  if (late && next_ < slot_->view.frame_count()) error_ = Error::kDeadline;
   if (error_ == Error::kNone) submit_frames();
   const bool more = error_ == Error::kNone && next_ < slot_->view.frame_count();
   const bool working = more || finished_ < submitted_;

@@ -49,7 +49,9 @@ void UnpackStage::submit_deflate_frames() {
   for (; may_begin() && is_deflate(begun_); ++begun_) {
     const RecordView::Frame& frame = slot_->view.frame(begun_);
     const auto symbols = slot_->symbols.subspan(frame.symbol_offset, frame.entry.symbol_bytes);
-    if (!inflate_.submit({frame.entry.coder, frame.coded, symbols, begun_})) return;
+    const auto accepted = inflate_.submit({frame.entry.coder, frame.coded, symbols, begun_});
+    if (!accepted && accepted.error() != Error::kNoCapacity) error_ = accepted.error();
+    if (!accepted) return;
   }
 }
 
