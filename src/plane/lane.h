@@ -2,14 +2,18 @@
 // sharing nothing.
 #pragma once
 
+#include <optional>
+
 #include "codec/codec.h"
 #include "codec/host_inflate_engine.h"
+#include "plane/bluefield_engines.h"
 #include "plane/compress/compress_stage.h"
 #include "plane/copy_stage.h"
 #include "plane/decompress/decompress_stage.h"
 #include "plane/dequantize/dequantize_stage.h"
 #include "plane/quantize/quantize_stage.h"
 #include "plane/receive/receive_stage.h"
+#include "plane/rescued_inflate_engine.h"
 #include "plane/stage_loop.h"
 #include "plane/unpack/unpack_stage.h"
 
@@ -21,9 +25,10 @@ namespace shadowserve {
 /// pipes below enter the lane; between its stages they stay on its thread.
 class Lane {
  public:
-  /// `store`: this lane's own client, used by its thread only.
+  /// `store`: this lane's own client, used by its thread only. `device` stands in front of this core's
+  /// engines; one that inflates REQUIRES separate stages.
   Lane(SlotPool& pool, const Clock& clock, StageLoop& loop, std::unique_ptr<RecordStore> store,
-       bool separate_stages)
+       bool separate_stages, const DeviceEngines& device = {})
       : to_receive(pool.size(), loop.doorbell()),
         to_collect(pool.size(), loop.doorbell()),
         to_decompress_(pool.size(), loop.doorbell()),
@@ -34,7 +39,7 @@ class Lane {
         store_(std::move(store)),
         receive_(pool, clock, *store_),
         inflate_(workspace_),
-        decompress_(pool, clock, inflate_),
+        decompress_(pool, clock, front_inflate(device.inflate, clock)),
         dequantize_(pool, clock, workspace_),
         deliver_(pool, clock, deliver_engines, CopyDirection::kDeliver),
         unpack_(pool, clock, inflate_, workspace_, speed_),
@@ -46,6 +51,8 @@ class Lane {
     receive_.add_input(to_receive);
     receive_.add_output(to_decompress_);
     loop.add(receive_);
+    if (device.deliver != nullptr) deliver_engines.put_in_front(*device.deliver, clock);
+    if (device.collect != nullptr) collect_engines.put_in_front(*device.collect, clock);
     collect_.add_input(to_collect);
     collect_.add_output(to_quantize_);
     quantize_.add_input(to_quantize_);
@@ -85,6 +92,8 @@ class Lane {
   /// Where slots to be stored leave the lane; called once.
   void add_compressed(Pipe& compressed) { compress_.add_output(compressed); }
   const LaneSpeed& speed() const { return speed_; }
+  /// Null without a device in front. Its counters: any thread.
+  const RescuedInflateEngine* rescued_inflate() const { return rescued_ ? &*rescued_ : nullptr; }
   uint64_t fetch_bytes_moved() const {
     uint64_t moved = 0;
     for (const Stage* stage :
@@ -96,6 +105,10 @@ class Lane {
 
  private:
   Pipe to_decompress_;
+  InflateEngine& front_inflate(InflateEngine* device, const Clock& clock) {
+    if (device == nullptr) return inflate_;
+    return rescued_.emplace(*device, inflate_, clock);
+  }
   Pipe to_dequantize_;
   Pipe to_deliver_;
   Pipe to_quantize_;
@@ -104,6 +117,7 @@ class Lane {
   ReceiveStage receive_;
   CoderWorkspace workspace_;
   HostInflateEngine inflate_;
+  std::optional<RescuedInflateEngine> rescued_;
   DecompressStage decompress_;
   DequantizeStage dequantize_;
   CopyStage deliver_;

@@ -48,11 +48,30 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
         fmt::format("cannot open a client of {}: {}", backend.describe(), error_sentence(opened.error()));
     return fail(opened.error());
   }
+  if (const auto made = pipeline->open_engines(options, fetch_stores.size(), message); !made) {
+    return fail(made.error());
+  }
   pipeline->wire(options, std::move(fetch_stores), sessions);
   return pipeline;
 }
 
+Result<void> Pipeline::open_engines(const PipelineOptions& options, size_t loops, std::string& message) {
+  constexpr std::string_view kBluefield = "bluefield";
+  if (options.engines == "host") return {};
+  if (!options.engines.starts_with(kBluefield)) {
+    message = fmt::format("there are no engines called \"{}\"", options.engines);
+    return fail(Error::kConfig);
+  }
+  const size_t at = options.engines.find('@');
+  const std::string address = at == std::string::npos ? "" : options.engines.substr(at + 1);
+  auto engines = BluefieldEngines::create(address, slots_.memory(), loops, message);
+  if (!engines) return fail(engines.error());
+  bluefield_ = std::move(*engines);
+  return {};
+}
+
 void Pipeline::wire(const PipelineOptions& options, Clients fetch_stores, std::span<Session> sessions) {
+  const bool separate_stages = options.separate_stages || bluefield_ != nullptr;
   for (size_t i = 0; i < fetch_stores.size(); ++i) {
     const int core = options.cores.empty() ? -1 : options.cores[i];
     loops_.push_back(
@@ -73,8 +92,9 @@ void Pipeline::wire(const PipelineOptions& options, Clients fetch_stores, std::s
     first.add(*stage);
   }
   for (size_t i = 0; i < loops_.size(); ++i) {
+    const DeviceEngines device = bluefield_ ? bluefield_->lane(i) : DeviceEngines{};
     Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(
-        slots_, clock_, *loops_[i], std::move(fetch_stores[i]), options.separate_stages));
+        slots_, clock_, *loops_[i], std::move(fetch_stores[i]), separate_stages, device));
     ledger_.add(lane.speed());
     to_receive_.push_back(&lane.to_receive);
     if (loops_.size() == 1 || i > 0) to_collect_.push_back(&lane.to_collect);

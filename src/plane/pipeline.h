@@ -8,6 +8,7 @@
 
 #include "kernels/device_memory.h"
 #include "plane/admit_stage.h"
+#include "plane/bluefield_engines.h"
 #include "plane/lane.h"
 #include "plane/lookup_stage.h"
 #include "plane/reply_stage.h"
@@ -26,6 +27,9 @@ struct PipelineOptions {
   /// Decompress, dequantize and deliver as stages of their own, as hardware engines need it, instead of in
   /// one pass.
   bool separate_stages = false;
+  /// Who inflates and copies: "host", "bluefield" (the first one), "bluefield@0000:03:00.0". Implies separate
+  /// stages if it is not the host.
+  std::string engines = "host";
 };
 
 /// Every loop has a lane, which receives its records over a connection of its own and unpacks them; fetches
@@ -44,6 +48,9 @@ class Pipeline {
   /// failure `message` is a sentence for a person.
   Result<void> prepare_device(int device, std::string& message);
 
+  /// What the main thread has to do for hardware engines; null without any.
+  HardwareCare* care() { return bluefield_.get(); }
+
   void start();
   void stop();
   /// One turn of every loop by hand; returns how many things moved.
@@ -61,11 +68,13 @@ class Pipeline {
  private:
   Pipeline(SlotPool slots, const Clock& clock) : slots_(std::move(slots)), clock_(clock) {}
   using Clients = std::vector<std::unique_ptr<RecordStore>>;
+  Result<void> open_engines(const PipelineOptions& options, size_t loops, std::string& message);
   void wire(const PipelineOptions& options, Clients fetch_stores, std::span<Session> sessions);
 
   // Members die in reverse: engines before what they copy from.
   SlotPool slots_;
   RegisteredMemory registered_;
+  std::unique_ptr<BluefieldEngines> bluefield_;
   const Clock& clock_;
   Funnels funnels_;
   std::unique_ptr<RecordStore> save_store_;

@@ -58,6 +58,33 @@ json lanes_json(const Pipeline& pipeline) {
   return lanes;
 }
 
+json engine_json(std::string_view name, const StageLoop& loop, const EngineCounters& counters, bool lost) {
+  return {{"engine", name},
+          {"thread", loop.name()},
+          {"lost", lost},
+          {"by_device", counters.by_device.read()},
+          {"by_host", counters.by_host.read()},
+          {"failed", counters.failed.read()},
+          {"abandoned", counters.abandoned.read()}};
+}
+
+/// What hardware engines did, and what was left to this core. Empty without any.
+json engines_json(const Pipeline& pipeline) {
+  json engines = json::array();
+  for (size_t i = 0; i < pipeline.lanes().size(); ++i) {
+    const Lane& lane = *pipeline.lanes()[i];
+    const StageLoop& loop = *pipeline.loops()[i];
+    const auto add = [&](std::string_view name, const auto* engine) {
+      if (engine == nullptr) return;
+      engines.push_back(engine_json(name, loop, engine->counters(), engine->device_lost()));
+    };
+    add("inflate", lane.rescued_inflate());
+    add("deliver", lane.deliver_engines.rescued());
+    add("collect", lane.collect_engines.rescued());
+  }
+  return engines;
+}
+
 /// Everything of the process - also threads that a store library starts later - stays on the reserved cores.
 void keep_to_cores(const std::vector<int>& cores) {
   if (cores.empty()) return;
@@ -89,7 +116,8 @@ class HostPlane final : public Plane {
     if (!backend) return fail(backend.error());
     plane->backend_ = std::move(*backend);
     const PipelineOptions pipeline{options.cores,   options.fetch_slots, options.save_slots,
-                                   options.spin_us, options.pin_memory,  options.separate_stages};
+                                   options.spin_us, options.pin_memory,  options.separate_stages,
+                                   options.engines};
     auto created = Pipeline::create(pipeline, *plane->backend_, plane->clock_, plane->sessions_, message);
     if (!created) return fail(created.error());
     plane->pipeline_ = std::move(*created);
@@ -105,7 +133,7 @@ class HostPlane final : public Plane {
         [pipeline = plane->pipeline_.get()](int device, std::string& said) {
           return pipeline->prepare_device(device, said);
         },
-        *plane->desk_);
+        *plane->desk_, plane->pipeline_->care());
     if (const auto bound = plane->reception_->listen(options.socket_path, message); !bound) {
       return fail(bound.error());
     }
@@ -150,6 +178,7 @@ class HostPlane final : public Plane {
         {"threads", threads},
         {"stages", stages},
         {"lanes", lanes_json(*pipeline_)},
+        {"engines", engines_json(*pipeline_)},
         {"fetch_bytes_moved", pipeline_->fetch_bytes_moved()},
         {"funnels",
          {{"lookup", funnel_json(funnels.lookup)},

@@ -21,6 +21,7 @@ struct PlaneOptions {
   uint32_t spin_us = 30;         ///< how long an idle thread looks for work before it sleeps
   bool pin_memory = true;        ///< lock slots and staging into memory (needs RLIMIT_MEMLOCK)
   bool separate_stages = false;  ///< decompress, dequantize, deliver apart, instead of in one pass
+  std::string engines = "host";  ///< who inflates and copies: see PipelineOptions
 };
 
 /// Runs from start() to its destruction: at most kSessionsMax engines at once, each with a link of its own.

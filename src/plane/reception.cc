@@ -32,12 +32,14 @@ bool sends_staging(const LinkHello& hello) {
 }  // namespace
 
 Reception::Reception(std::span<Session> sessions, Doorbell& plane_doorbell,
-                     std::function<std::string()> stats, PrepareDevice prepare_device, CalibrationDesk& desk)
+                     std::function<std::string()> stats, PrepareDevice prepare_device, CalibrationDesk& desk,
+                     HardwareCare* care)
     : sessions_(sessions),
       plane_doorbell_(plane_doorbell),
       stats_(std::move(stats)),
       prepare_device_(std::move(prepare_device)),
       desk_(desk),
+      care_(care),
       epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
 
 Reception::~Reception() {
@@ -75,7 +77,8 @@ void Reception::serve(int stop_fd) {
   watch(stop_fd, kStopTag);
   if (desk_.wake_fd() >= 0) watch(desk_.wake_fd(), kDeskTag);
   for (;;) {
-    const bool soon = close_drained() | desk_.step();
+    const bool ill = care_ != nullptr && care_->tend(now_ns());
+    const bool soon = close_drained() | desk_.step() | ill;
     epoll_event events[16];
     const int count = epoll_wait(epoll_fd_, events, 16, soon ? 5 : 500);
     for (int i = 0; i < count; ++i) {
@@ -165,7 +168,13 @@ Result<void> Reception::attach(Session& session, const LinkHello& hello, Receive
   if (hello.staging_kind == StagingKind::kDevice) {
     if (auto ready = prepare_device_(hello.device_staging.device, message); !ready) return ready;
   }
-  return session.open(hello, staging_fds > 0 ? fds.take(0) : -1, kLinkRingEntries, message, std::move(model));
+  const auto opened =
+      session.open(hello, staging_fds > 0 ? fds.take(0) : -1, kLinkRingEntries, message, std::move(model));
+  // Its first parts may come before this: this core copies them.
+  if (opened && care_ != nullptr && !session.host_staging().empty()) {
+    care_->staging_opened(static_cast<size_t>(&session - sessions_.data()), session.host_staging());
+  }
+  return opened;
 }
 
 // Copied before it is looked at, though it is sealed: what was checked is what is used.
@@ -223,7 +232,9 @@ bool Reception::close_drained() {
   bool draining = false;
   for (Session& session : sessions_) {
     if (session.state() == Session::kDraining) draining = true;
-    if (session.state() == Session::kDrained) session.close();
+    if (session.state() != Session::kDrained) continue;
+    if (care_ != nullptr) care_->staging_closing(static_cast<size_t>(&session - sessions_.data()));
+    session.close();
   }
   return draining;
 }

@@ -8,6 +8,7 @@
 
 #include "plane/calibrated_models.h"
 #include "plane/calibration_desk.h"
+#include "plane/hardware_care.h"
 #include "plane/session.h"
 #include "plane/stage.h"
 #include "wire/unix_socket.h"
@@ -19,8 +20,9 @@ class Reception {
  public:
   /// Makes the plane ready for engines with memory on this GPU, or says in a sentence why that cannot be.
   using PrepareDevice = std::function<Result<void>(int device, std::string& message)>;
+  /// `care` hears of all staging memory; null without hardware engines.
   Reception(std::span<Session> sessions, Doorbell& plane_doorbell, std::function<std::string()> stats,
-            PrepareDevice prepare_device, CalibrationDesk& desk);
+            PrepareDevice prepare_device, CalibrationDesk& desk, HardwareCare* care = nullptr);
   ~Reception();
   Reception(const Reception&) = delete;
   Reception& operator=(const Reception&) = delete;
@@ -56,6 +58,7 @@ class Reception {
   PrepareDevice prepare_device_;
   CalibratedModels models_;
   CalibrationDesk& desk_;
+  HardwareCare* care_;
   std::string socket_path_;
   int epoll_fd_ = -1;
   int link_fd_ = -1;

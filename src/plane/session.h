@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,10 @@ class Session {
   std::string_view client_name() const { return client_name_; }
   /// Number of the GPU that holds the staging memory; -1: the host does, and this core may touch it.
   int device() const { return device_; }
+  /// The staging memory if this host holds it, else nothing.
+  std::span<std::byte> host_staging() const {
+    return device_ < 0 ? std::span(staging_, staging_bytes_) : std::span<std::byte>();
+  }
   /// Start of `bytes` bytes of staging memory. REQUIRES fits(offset, bytes).
   std::byte* staging(uint64_t offset, size_t bytes) const;
   bool fits(uint64_t offset, size_t bytes) const {
