@@ -20,6 +20,7 @@ Examples:
   shadowserve plane                                            a RocksDB store in ~/.cache, cores not pinned
   shadowserve plane --store 'rocksdb:/var/lib/kv?limit=100GB' --cores 2-3
   shadowserve plane --store redis://cache:6379 --cores 1       many machines, one store
+  shadowserve plane --engines bluefield                        on a BlueField: its engines inflate and copy
   SHADOWSERVE_CORES=1 shadowserve plane --config plane.toml
 
 Stop it with Ctrl-C or SIGTERM. Engines go on without it: what it would have fetched is computed.)";
@@ -56,6 +57,7 @@ int run_plane(const Settings& settings) {
   options.spin_us = settings.count("spin_us");
   options.pin_memory = settings.flag("pin_memory");
   options.separate_stages = settings.flag("separate_stages");
+  options.engines = settings.text("engines");
   make_store_folder(options.store_url);
   std::string message;
   const auto plane = Plane::start(options, message);
@@ -77,7 +79,7 @@ Command add_plane_command(CLI::App& root) {
   app->footer(kFooter);
   const auto flags = std::make_shared<SettingFlags>();
   flags->add_to(*app, {"store", "socket", "cores", "fetch_slots", "save_slots", "spin_us", "pin_memory",
-                       "separate_stages"});
+                       "separate_stages", "engines"});
   return {app, [flags] { return run_plane(flags->load()); }};
 }
 

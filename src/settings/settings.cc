@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "contract/check.h"
 #include "store/store_url.h"
@@ -39,6 +40,9 @@ constexpr std::array kSpecs = {
     SettingSpec{
         "separate_stages", SettingKind::kSwitch, "BOOL",
         "decompress, dequantize and deliver one after the other instead of in one pass: true or false"},
+    SettingSpec{"engines", SettingKind::kEngines, "WHO",
+                "who inflates and copies: host (this core), bluefield (the first one found) or "
+                "bluefield@PCI-ADDRESS"},
 };
 
 const SettingSpec* find_spec(std::string_view name) {
@@ -69,6 +73,12 @@ std::string complaint(const SettingSpec& spec, std::string_view value) {
       return value.empty() ? "must not be empty" : "";
     case SettingKind::kSwitch:
       return value == "true" || value == "false" ? "" : "must be true or false";
+    case SettingKind::kEngines: {
+      const bool named = value == "host" || value == "bluefield";
+      const bool placed = value.starts_with("bluefield@") && value.size() > std::strlen("bluefield@");
+      return named || placed ? ""
+                             : "must be host, bluefield or bluefield@PCI-ADDRESS (bluefield@0000:03:00.0)";
+    }
     case SettingKind::kCores:
       return parse_cores(value)
                  ? ""
@@ -95,6 +105,7 @@ Settings::Settings(const std::map<std::string, std::string>& environment) {
   values_["spin_us"] = {"30", "default"};
   values_["pin_memory"] = {"true", "default"};
   values_["separate_stages"] = {"false", "default"};
+  values_["engines"] = {"host", "default"};
   SS_CHECK(values_.size() == kSpecs.size(), "every setting has a default");
 }
 

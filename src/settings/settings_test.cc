@@ -71,6 +71,10 @@ TEST_F(SettingsTest, WrongValuesSayWhatIsAllowed) {
   EXPECT_EQ(message_, "--fetch-slots: fetch_slots must be a whole number from 0 to 256, not \"257\"");
   EXPECT_FALSE(settings_.set("pin_memory", "yes", "--pin-memory", message_));
   EXPECT_FALSE(settings_.set("socket", "", "--socket", message_));
+  EXPECT_FALSE(settings_.set("engines", "blufield", "--engines", message_));
+  EXPECT_THAT(message_, HasSubstr("must be host, bluefield or bluefield@PCI-ADDRESS"));
+  EXPECT_FALSE(settings_.set("engines", "bluefield@", "--engines", message_));
+  EXPECT_TRUE(settings_.set("engines", "bluefield@0000:03:00.0", "--engines", message_));
   EXPECT_FALSE(settings_.read_file(write_file("[plane]\n"), message_));
   EXPECT_FALSE(settings_.read_file(write_file("store = \n"), message_));
   EXPECT_THAT(message_, HasSubstr("line 1 of "));
