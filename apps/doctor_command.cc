@@ -56,7 +56,8 @@ Command add_doctor_command(CLI::App& root) {
   CLI::App* app = root.add_subcommand("doctor", "Check this machine and say what to do");
   app->footer(kFooter);
   const auto options = std::make_shared<DoctorOptions>();
-  options->settings.add_to(*app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory"});
+  options->settings.add_to(
+      *app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory", "engines"});
   app->add_option("--python", options->python, "the engine's Python")
       ->type_name("PATH")
       ->capture_default_str();

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bluefield/bluefield_device.h"
 #include "codec/codec.h"
 #include "doctor.h"
 #include "memory/shared_region.h"
@@ -171,11 +172,43 @@ Finding examine_disk(const Settings& settings) {
   return finding;
 }
 
+/// What the firmware of each BlueField says, whether it is wanted or not.
+Finding examine_bluefield(const Settings& settings) {
+  const std::string& engines = settings.text("engines");
+  const bool wanted = engines != "host";
+  Finding finding{Finding::kOk, "BlueField", "", ""};
+  if (!bluefield_built()) {
+    finding.found = "not part of this build";
+    if (wanted)
+      finding.advice = "build on a machine with the DOCA SDK (-DSHADOWSERVE_DOCA=ON), or --engines host";
+    finding.grade = wanted ? Finding::kFail : Finding::kOk;
+    return finding;
+  }
+  bool suits = false;
+  for (const BluefieldAbilities& device : find_bluefields()) {
+    const auto most = [](size_t bytes) {
+      return bytes > 0 ? "up to " + format_byte_size(bytes) : std::string("not at all");
+    };
+    finding.found += fmt::format("{}{}: firmware says it inflates Deflate {}, copies {}",
+                                 finding.found.empty() ? "" : "; ", device.address,
+                                 most(device.inflate_bytes_max), most(device.copy_bytes_max));
+    suits = suits || (device.complete() &&
+                      (engines.find('@') == std::string::npos || engines.ends_with("@" + device.address)));
+  }
+  if (finding.found.empty()) finding.found = "none found";
+  if (wanted && !suits) {
+    finding.grade = Finding::kFail;
+    finding.advice = "--engines host, or name a device that inflates and copies: --engines bluefield@ADDRESS";
+  }
+  return finding;
+}
+
 }  // namespace
 
 std::vector<Finding> examine_machine(const Settings& settings) {
   return {examine_cores(settings),       examine_simd(),       examine_memory(settings),
-          examine_memory_lock(settings), examine_huge_pages(), examine_disk(settings)};
+          examine_memory_lock(settings), examine_huge_pages(), examine_disk(settings),
+          examine_bluefield(settings)};
 }
 
 }  // namespace shadowserve
