@@ -40,6 +40,21 @@ inline constexpr int kDevicesMax = 16;
 /// Entries of a link ring; with 1,024 entries a 32k-token prefix of an 8B model is queued in one go.
 inline constexpr uint32_t kLinkRingEntries = 1024;
 
+/// Of a link across machines: who heard nothing for this long asks whether the other side is there. Four
+/// tries fit into kLinkSilenceNs, and an idle link costs eight small packets a second.
+inline constexpr uint64_t kLinkPingNs = 250'000'000;
+
+/// After this long without a byte such a link is down. A cut sends nothing, so only a clock can notice it;
+/// lookups have long ended by then, and a machine that is busy for less than that keeps its link.
+inline constexpr uint64_t kLinkSilenceNs = 1'000'000'000;
+
+/// Of a whole greeting across machines: a calibration of 2 MiB takes 17 s at 1 Mbit/s.
+inline constexpr uint64_t kNetworkGreetingNs = 30'000'000'000;
+
+/// TCP connections that a data plane holds at once: every session, engines that ask for calibrations, and
+/// some more so that refusals can be spoken.
+inline constexpr uint32_t kNetworkPeersMax = kSessionsMax + 8;
+
 /// Bytes kept free after every slot region, so that vector code may read and write whole registers.
 inline constexpr size_t kRegionSlack = 64;
 

@@ -13,6 +13,7 @@
 
 #include "contract/check.h"
 #include "wire/link_message.h"
+#include "wire/network/network_call.h"
 #include "wire/sealed_bytes.h"
 #include "wire/unix_socket.h"
 
@@ -101,8 +102,13 @@ ChunkKey calibration_key(const ChunkKey& fingerprint) {
   return key;
 }
 
-Result<void> publish_calibration(const std::string& socket_path, std::span<const std::byte> file,
+Result<void> publish_calibration(const PlaneEndpoint& plane, std::span<const std::byte> file,
                                  uint64_t deadline_ns, std::string& message) {
+  if (plane.network()) {
+    const auto answer = call_plane(plane, {CalibrationOp::kPublish, {}, file}, deadline_ns, message);
+    if (!answer) return fail(answer.error());
+    return {};
+  }
   const auto sealed = SealedBytes::create("shadowserve-calibration", file);
   if (!sealed) {
     message = "no memory or descriptors left for the calibration";
@@ -113,22 +119,24 @@ Result<void> publish_calibration(const std::string& socket_path, std::span<const
   call.bytes = static_cast<uint32_t>(file.size());
   const int fds[] = {sealed->fd()};
   ReceivedFds none;
-  const auto answer = Caller(socket_path, deadline_ns).ask(call, fds, none, message);
+  const auto answer = Caller(plane.address.path, deadline_ns).ask(call, fds, none, message);
   if (!answer) return fail(answer.error());
   return {};
 }
 
-Result<std::vector<std::byte>> fetch_calibration(const std::string& socket_path, const ChunkKey& fingerprint,
+Result<std::vector<std::byte>> fetch_calibration(const PlaneEndpoint& plane, const ChunkKey& fingerprint,
                                                  uint64_t deadline_ns, std::string& message) {
+  if (plane.network())
+    return call_plane(plane, {CalibrationOp::kFetch, fingerprint, {}}, deadline_ns, message);
   CalibrationCall call;
   std::memcpy(call.fingerprint, fingerprint.data(), fingerprint.size());
   ReceivedFds fds;
-  const auto answer = Caller(socket_path, deadline_ns).ask(call, {}, fds, message);
+  const auto answer = Caller(plane.address.path, deadline_ns).ask(call, {}, fds, message);
   if (!answer) return fail(answer.error());
   const bool came = fds.count() == 1 && answer->bytes <= kLinkCalibrationBytesMax;
   const auto sealed = came ? SealedBytes::adopt(fds.take(0), answer->bytes) : fail(Error::kPlaneDown);
   auto file = sealed ? sealed->read() : fail(Error::kPlaneDown);
-  if (!file) message = fmt::format("the data plane on {} sent no calibration", socket_path);
+  if (!file) message = fmt::format("the data plane on {} sent no calibration", plane.text);
   return file;
 }
 

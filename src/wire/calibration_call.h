@@ -9,6 +9,7 @@
 
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
+#include "wire/network/plane_endpoint.h"
 #include "world/clock.h"
 
 namespace shadowserve {
@@ -51,14 +52,14 @@ static_assert(sizeof(CalibrationAnswer) == 256);
 /// a label that no chunk has.
 ChunkKey calibration_key(const ChunkKey& fingerprint);
 
-/// Gives the file to the plane on `socket_path`, which checks it and keeps it in its store. Blocks, at the
+/// Gives the file to the plane, which checks it and keeps it in its store. Blocks, at the
 /// longest until `deadline_ns` (CLOCK_MONOTONIC). Errors: kPlaneDown when nobody answers in time, else the
 /// plane's own; a sentence in `message`.
-Result<void> publish_calibration(const std::string& socket_path, std::span<const std::byte> file,
+Result<void> publish_calibration(const PlaneEndpoint& plane, std::span<const std::byte> file,
                                  uint64_t deadline_ns, std::string& message);
 /// The file, as the plane's store has it; blocks likewise, also for a plane that is just starting. Errors: as
 /// above; kMiss when the store has none for these weights.
-Result<std::vector<std::byte>> fetch_calibration(const std::string& socket_path, const ChunkKey& fingerprint,
+Result<std::vector<std::byte>> fetch_calibration(const PlaneEndpoint& plane, const ChunkKey& fingerprint,
                                                  uint64_t deadline_ns, std::string& message);
 
 }  // namespace shadowserve

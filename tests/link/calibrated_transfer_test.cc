@@ -238,7 +238,7 @@ TEST(CalibratedEngines, WaitForAPlaneThatIsJustStartingAndNotForever) {
   });
   std::string message;
   const uint64_t by_ns = MonotonicClock().now_ns() + 5'000 * kNsPerMs;
-  EXPECT_TRUE(publish_calibration(options.socket_path, sample.bytes, by_ns, message)) << message;
+  EXPECT_TRUE(publish_calibration(std::string(options.socket_path), sample.bytes, by_ns, message)) << message;
   late.join();
   EXPECT_EQ(refusal(options), "");
 }
