@@ -36,8 +36,9 @@ const char* ss_version(void);
  * Fill struct_size with sizeof(ss_options) and zero the rest; zero means the default named here. */
 typedef struct ss_options {
   uint32_t struct_size;
-  const char* socket_path; /* the data plane's; default $SHADOWSERVE_SOCKET, else where the plane listens */
-  const char* client_name; /* for stats and logs */
+  const char* socket_path;       /* the data plane's, or tls://HOST:PORT (see tls_certificate); default
+                                    $SHADOWSERVE_SOCKET, else where the plane listens */
+  const char* client_name;       /* for stats and logs */
   const char* model_fingerprint; /* required, see ss_model_fingerprint() */
   const char* profile; /* codec profile; default "auto": "balanced" where there is a calibration of the model
                           (see below), else "generic". A lookup is best given what ss_transfer_profile() says:
@@ -61,6 +62,14 @@ typedef struct ss_options {
                       published for these weights is asked of the data plane, for 5 s at the longest */
   const char* weights_fingerprint; /* what ss_model_fingerprint() writes to `weights`: a calibration for other
                                       weights is refused; default: not compared */
+  /* A data plane on another machine: socket_path is tls://HOST:PORT, and these are needed. Host names are
+   * looked up once, when an object is opened */
+  const char* tls_certificate; /* PEM files: the engine's certificate, its private key, */
+  const char* tls_key;
+  const char* tls_ca;   /* and the CA that signed it and the data plane's */
+  const char* tls_name; /* what the data plane's certificate has to name; default HOST */
+  const char* window;   /* socket on which the data plane takes the handle of the staging memory, what its
+                           --window says (ss_transfer only) */
 } ss_options;
 
 /* ---- identity ---- */

@@ -34,6 +34,11 @@ const std::map<std::string, Field>& fields() {
       {"device", &ss_options::device},
       {"calibration", &ss_options::calibration},
       {"weights_fingerprint", &ss_options::weights_fingerprint},
+      {"tls_certificate", &ss_options::tls_certificate},
+      {"tls_key", &ss_options::tls_key},
+      {"tls_ca", &ss_options::tls_ca},
+      {"tls_name", &ss_options::tls_name},
+      {"window", &ss_options::window},
   };
   return all;
 }

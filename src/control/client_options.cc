@@ -49,9 +49,17 @@ std::string staging_problem(const ClientOptions& options) {
 }
 
 std::string problem_of(const ClientOptions& options, ClientRole role) {
-  if (options.socket_path.size() >= 108) {
-    return fmt::format("socket_path is {} characters long: a Unix socket's path has at most 107",
-                       options.socket_path.size());
+  if (options.plane.network() && role == ClientRole::kTransfer) {
+    if (options.device >= 0) {
+      return fmt::format("socket_path is {}: engines with pages on a GPU need a data plane on their own host",
+                         options.plane.text);
+    }
+    if (options.plane.window.empty()) {
+      return fmt::format(
+          "window is missing: over {} the data plane reaches staging memory through the socket that its "
+          "--window names",
+          options.plane.text);
+    }
   }
   if (options.space.model_fingerprint.empty()) {
     return "model_fingerprint is missing: pass what ss_model_fingerprint() gives for the model's directory";
@@ -106,8 +114,12 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   const auto or_default = [](auto value, auto fallback) { return value == 0 ? fallback : value; };
 
   ClientOptions options;
-  options.socket_path = text(from.socket_path);
-  if (options.socket_path.empty()) options.socket_path = default_socket_path();
+  std::string address = text(from.socket_path);
+  if (address.empty()) address = default_socket_path();
+  const TlsFiles tls{text(from.tls_certificate), text(from.tls_key), text(from.tls_ca)};
+  auto plane = find_plane(address, tls, text(from.tls_name), text(from.window), message);
+  if (!plane) return fail(plane.error());
+  options.plane = std::move(*plane);
   options.client_name = text(from.client_name);
   options.space.model_fingerprint = text(from.model_fingerprint);
   options.profile = text(from.profile);

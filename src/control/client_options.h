@@ -11,11 +11,12 @@
 #include "control/calibration_file.h"
 #include "shadowserve/shadowserve.h"
 #include "wire/link_message.h"
+#include "wire/network/plane_endpoint.h"
 
 namespace shadowserve {
 
 struct ClientOptions {
-  std::string socket_path;
+  PlaneEndpoint plane;
   std::string client_name;
   std::string profile;         ///< in use, as the plane knows it; the key space's has its calibration's hash
   std::string profile_reason;  ///< why this one, for people

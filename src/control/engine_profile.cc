@@ -77,7 +77,7 @@ Taken calibration_from_plane(const ss_options& from, const ClientOptions& option
     return fail(Error::kConfig);
   }
   const uint64_t by_ns = MonotonicClock().now_ns() + kCalibrationPatienceNs;
-  const auto file = fetch_calibration(options.socket_path, *fingerprint, by_ns, message);
+  const auto file = fetch_calibration(options.plane, *fingerprint, by_ns, message);
   if (!file) return fail(file.error());
   auto taken = take_calibration(*file, "from the data plane", options.geometry(), message);
   if (!taken) return taken;

@@ -82,7 +82,8 @@ void LinkThread::sleep() {
   const uint64_t span = std::min(until > now ? until - now : 0, kSleepMaxNs);
   // Three descriptors: poll() with a nanosecond timeout beats keeping an epoll set in step with the link.
   const PlaneLink& link = duty_.link();
-  pollfd waits[3] = {{wake_fd_, POLLIN, 0}, {link.socket_fd(), POLLIN, 0}, {link.doorbell_fd(), POLLIN, 0}};
+  pollfd waits[3] = {
+      {wake_fd_, POLLIN, 0}, {link.socket_fd(), link.socket_events(), 0}, {link.doorbell_fd(), POLLIN, 0}};
   const timespec timeout{0, static_cast<long>(span)};
   if (span > 0) ppoll(waits, 3, &timeout, nullptr);
   uint64_t count;

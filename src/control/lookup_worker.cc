@@ -19,7 +19,7 @@ constexpr int kRepliesPerStep = 256;
 LookupWorker::LookupWorker(const ClientOptions& options, const Clock& clock, LookupCounters& counters)
     : clock_(clock),
       counters_(counters),
-      link_(options.socket_path, options.hello(), clock),
+      link_(options.plane, options.hello(), clock),
       commands_(kCommandsMax),
       slots_(kLinkRingEntries) {
   static_assert(kLinkRingEntries <= 1u << kSlotBits);

@@ -8,27 +8,32 @@
 #include <string>
 
 #include "control/calibration_file.h"
+#include "control/link_carrier.h"
+#include "control/unix_carrier.h"
+#include "kernels/device_memory.h"
 #include "memory/shared_region.h"
 #include "wire/link_message.h"
+#include "wire/network/plane_endpoint.h"
 #include "world/clock.h"
 
 namespace shadowserve {
 
 /// One link, owned and driven by one thread (the object's link thread). Nothing here blocks; only the moment
-/// of connecting takes the staging region's allocation (tens of ms for 256 MiB).
+/// of connecting takes the staging region's allocation (tens of ms for 256 MiB). What carries it depends on
+/// the plane's address; who uses the link sees no difference.
 ///
-/// Every connection has a staging region and rings of its own. A plane that is stuck rather than dead may
+/// Every connection has a staging region and queues of its own. A plane that is stuck rather than dead may
 /// still write into the old ones later; they are unmapped here and never used again, so it cannot do harm.
 class PlaneLink {
  public:
   static constexpr uint64_t kBackoffMinNs = 50 * kNsPerMs;
   static constexpr uint64_t kBackoffMaxNs = 1'000 * kNsPerMs;
-  static constexpr uint64_t kWelcomeTimeoutNs = 2'000 * kNsPerMs;
+  static constexpr uint64_t kWelcomeTimeoutNs = UnixCarrier::kWelcomeTimeoutNs;
 
   /// `hello.staging_bytes` says how much staging memory each connection gets, and its staging_kind where:
   /// kDevice on GPU `device`. `calibration` goes along where the hello says its size. `clock` must outlive
   /// the link.
-  PlaneLink(std::string socket_path, const LinkHello& hello, const Clock& clock, int device = -1,
+  PlaneLink(PlaneEndpoint endpoint, const LinkHello& hello, const Clock& clock, int device = -1,
             std::shared_ptr<const CalibrationFile> calibration = nullptr);
   ~PlaneLink();
   PlaneLink(const PlaneLink&) = delete;
@@ -37,8 +42,6 @@ class PlaneLink {
   enum class Change : uint8_t { kNone, kCameUp, kWentDown };
   /// Connects, answers, detects a closed socket. After kWentDown nothing sent before will be answered.
   Change step();
-  /// step() looks at the socket now rather than at its next regular look: the socket woke the thread.
-  void look_at_socket() { look_at_ns_ = 0; }
   /// Gives the connection up (the plane does not answer, or answers nonsense). The caller treats everything
   /// in flight as lost: step() will not report it again.
   void drop(const char* reason);
@@ -47,16 +50,20 @@ class PlaneLink {
   uint64_t down_since_ns() const { return down_since_ns_; }
   /// When step() has something to do without being woken by a descriptor; UINT64_MAX: never.
   uint64_t next_step_ns() const;
-  int socket_fd() const { return socket_; }
-  int doorbell_fd() const { return own_doorbell_; }
+  /// What wakes a sleeping thread; -1: nothing to wait for.
+  int socket_fd() const { return carrier_ ? carrier_->socket_fd() : -1; }
+  short socket_events() const { return carrier_ ? carrier_->socket_events() : POLLIN; }
+  int doorbell_fd() const { return carrier_ ? carrier_->doorbell_fd() : -1; }
 
-  /// REQUIRES up(). False when the ring is full.
+  /// REQUIRES up(). False when there is no room.
   bool submit(const LinkRequest& request);
-  bool take(LinkReply& reply) { return replies_.pop(reply); }
-  /// Wakes the plane when it sleeps; once after a batch of submit().
-  void ring();
-  /// Consumer's side of the reply ring's sleep handshake; true when it is safe to sleep.
-  bool prepare_sleep() { return !up() || replies_.prepare_sleep(); }
+  bool take(LinkReply& reply) { return carrier_ && carrier_->take(reply); }
+  /// Sends what was submitted, and wakes the plane; once after a batch of submit().
+  void ring() {
+    if (up()) carrier_->ring();
+  }
+  /// Consumer's side of the replies' sleep handshake; true when it is safe to sleep.
+  bool prepare_sleep() { return !up() || carrier_->prepare_sleep(); }
   void end_sleep();
 
   /// GPU memory on a link of kind kDevice.
@@ -64,15 +71,14 @@ class PlaneLink {
     return device_ < 0 ? staging_.span() : std::span(device_staging_.data(), device_staging_.size());
   }
   /// Requests that may be in flight at once: a reply never lacks room.
-  uint32_t ring_entries() const { return ring_entries_; }
+  uint32_t ring_entries() const { return up() ? carrier_->ring_entries() : 0; }
 
  private:
   enum class State : uint8_t { kDown, kGreeting, kUp };
   bool connect_and_greet();
+  bool greet_over_unix();
+  bool greet_over_tls();
   bool take_staging();
-  bool send_hello();
-  Change read_welcome();
-  bool adopt(const LinkWelcome& welcome, int (&fds)[3]);
   void close_all();
   void retry_later();
   void say_down(const std::string& reason);
@@ -80,7 +86,7 @@ class PlaneLink {
 
   enum class Absence : uint8_t { kNone, kSaid, kUnsaid };
 
-  const std::string socket_path_;
+  const PlaneEndpoint endpoint_;
   LinkHello hello_;
   const int device_;
   const std::shared_ptr<const CalibrationFile> calibration_;
@@ -88,24 +94,17 @@ class PlaneLink {
   State state_ = State::kDown;
   uint64_t retry_at_ns_ = 0;
   uint64_t backoff_ns_ = kBackoffMinNs;
-  uint64_t welcome_by_ns_ = 0;
-  uint64_t look_at_ns_ = 0;
   uint64_t up_since_ns_ = 0;
   uint64_t down_since_ns_ = 0;
   uint64_t said_at_ns_ = 0;  // when an absence was last logged; 0: never
   Absence absence_ = Absence::kNone;
-  int socket_ = -1;
-  int plane_doorbell_ = -1;
-  int own_doorbell_ = -1;
+  size_t attempts_ = 0;
+  std::unique_ptr<LinkCarrier> carrier_;
   SharedRegion staging_;
   DeviceMemory device_staging_;
   /// Of the connection before: a plane that is stuck rather than dead has it open for some time yet, and CUDA
   /// promises nothing for memory that is freed under somebody.
   DeviceMemory retired_staging_;
-  SharedRegion rings_;
-  RequestRing requests_;
-  ReplyRing replies_;
-  uint32_t ring_entries_ = 0;
 };
 
 }  // namespace shadowserve

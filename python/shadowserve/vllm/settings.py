@@ -11,7 +11,17 @@ class Settings:
     """One field a key. None means: the control plane's own default (include/shadowserve/shadowserve.h)."""
 
     socket: str | None = None
-    """Path of the data plane's Unix socket."""
+    """Path of the data plane's Unix socket, or tls://HOST:PORT of one on another machine; then the next five count."""
+    tls_certificate: str | None = None
+    """The engine's certificate: a PEM file, as the next two."""
+    tls_key: str | None = None
+    """Its private key."""
+    tls_ca: str | None = None
+    """The CA that signed it and the data plane's."""
+    tls_name: str | None = None
+    """What the data plane's certificate has to name; default: the HOST."""
+    window: str | None = None
+    """Socket on which the data plane takes the handle of the staging memory: what its --window says."""
     profile: str = "auto"
     """Codec profile: raw, int8, kv4, cachegen or generic, perhaps with a coder ("kv4+deflate"); or near, balanced, far. auto:
     balanced where there is a calibration of the model, else generic."""
@@ -88,9 +98,14 @@ class Settings:
             "model_fingerprint": fingerprint,
             "weights_fingerprint": weights_fingerprint,
             "profile": self.profile,
-            "calibration": None if self.calibration is None else os.path.expanduser(self.calibration),
+            "calibration": _path(self.calibration),
             "chunk_tokens": self.chunk_tokens,
             "socket_path": self.socket,
+            "tls_certificate": _path(self.tls_certificate),
+            "tls_key": _path(self.tls_key),
+            "tls_ca": _path(self.tls_ca),
+            "tls_name": self.tls_name,
+            "window": _path(self.window),
             "tenant_salt": self.tenant_salt,
             "lookup_timeout_ms": self.lookup_timeout_ms,
             "fetch_timeout_ms": self.fetch_timeout_ms,
@@ -100,6 +115,10 @@ class Settings:
             **shape,
         }
         return {key: value for key, value in options.items() if value is not None}
+
+
+def _path(given: str | None) -> str | None:
+    return None if given is None else os.path.expanduser(given)
 
 
 def _check_type(key: str, value: Any, annotation: str) -> None:
