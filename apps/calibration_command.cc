@@ -51,10 +51,15 @@ int show(const std::string& path) {
   return 0;
 }
 
-int publish(const std::string& path, const std::string& socket_path) {
+int publish(const std::string& path, const Settings& settings) {
   const auto [calibration, file] = load_calibration(path);
   std::string message;
-  if (!publish_calibration(socket_path, file, MonotonicClock().now_ns() + kPatienceNs, message))
+  const auto plane =
+      find_plane(settings.text("socket"),
+                 {settings.text("tls_certificate"), settings.text("tls_key"), settings.text("tls_ca")},
+                 settings.text("tls_name"), {}, message);
+  if (!plane) throw StartError(message);
+  if (!publish_calibration(*plane, file, MonotonicClock().now_ns() + kPatienceNs, message))
     throw StartError(fmt::format("{} was not published: {}", path, message));
   fmt::print("published {} for the model with fingerprint {}\n", path, to_hex(calibration.fingerprint));
   return 0;
@@ -85,8 +90,8 @@ Command add_publish_calibration_command(CLI::App& calibration) {
   const auto path = std::make_shared<std::string>();
   const auto flags = std::make_shared<SettingFlags>();
   app->add_option("file", *path, "calibration file")->type_name("FILE")->required();
-  flags->add_to(*app, {"socket"});
-  return {app, [path, flags] { return publish(*path, flags->load().text("socket")); }};
+  flags->add_to(*app, {"socket", "tls_certificate", "tls_key", "tls_ca", "tls_name"});
+  return {app, [path, flags] { return publish(*path, flags->load()); }};
 }
 
 }  // namespace shadowserve

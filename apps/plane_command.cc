@@ -21,6 +21,8 @@ Examples:
   shadowserve plane --store 'rocksdb:/var/lib/kv?limit=100GB' --cores 2-3
   shadowserve plane --store redis://cache:6379 --cores 1       many machines, one store
   shadowserve plane --engines bluefield                        on a BlueField: its engines inflate and copy
+  shadowserve plane --listen tls://0.0.0.0:7601 --tls-certificate plane.pem --tls-key plane.key --tls-ca ca.pem \
+                    --window /run/shadowserve-window.sock      also for engines across a network, see shadowserve link keys
   SHADOWSERVE_CORES=1 shadowserve plane --config plane.toml
 
 Stop it with Ctrl-C or SIGTERM. Engines go on without it: what it would have fetched is computed.)";
@@ -51,6 +53,9 @@ int run_plane(const Settings& settings) {
   PlaneOptions options;
   options.store_url = settings.text("store");
   options.socket_path = settings.text("socket");
+  options.listen = settings.text("listen");
+  options.tls = {settings.text("tls_certificate"), settings.text("tls_key"), settings.text("tls_ca")};
+  options.window_path = settings.text("window");
   options.cores = settings.cores("cores");
   options.fetch_slots = settings.fetch_slots();
   options.save_slots = settings.count("save_slots");
@@ -78,8 +83,8 @@ Command add_plane_command(CLI::App& root) {
   CLI::App* app = root.add_subcommand("plane", "Run the data plane");
   app->footer(kFooter);
   const auto flags = std::make_shared<SettingFlags>();
-  flags->add_to(*app, {"store", "socket", "cores", "fetch_slots", "save_slots", "spin_us", "pin_memory",
-                       "separate_stages", "engines"});
+  flags->add_to(*app, {"store", "socket", "listen", "tls_certificate", "tls_key", "tls_ca", "window", "cores",
+                       "fetch_slots", "save_slots", "spin_us", "pin_memory", "separate_stages", "engines"});
   return {app, [flags] { return run_plane(flags->load()); }};
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "memory/frozen_heap.h"
+#include "plane/network_gate.h"
 #include "plane/pipeline.h"
 #include "plane/reception.h"
 
@@ -137,6 +138,15 @@ class HostPlane final : public Plane {
     if (const auto bound = plane->reception_->listen(options.socket_path, message); !bound) {
       return fail(bound.error());
     }
+    if (!options.listen.empty()) {
+      auto gate = NetworkGate::start({options.listen, options.tls, options.window_path, options.socket_path},
+                                     message);
+      if (!gate) return fail(gate.error());
+      plane->gate_ = std::move(*gate);
+    } else if (!options.window_path.empty()) {
+      message = "window is for engines of tls://: say where to listen as well (--listen tls://HOST:PORT)";
+      return fail(Error::kConfig);
+    }
     plane->options_ = options;
     plane->started_ns_ = plane->clock_.now_ns();
     plane->pipeline_->start();
@@ -144,6 +154,7 @@ class HostPlane final : public Plane {
   }
 
   ~HostPlane() override {
+    gate_.reset();
     reception_.reset();
     desk_.reset();
     if (pipeline_) pipeline_->stop();
@@ -185,18 +196,33 @@ class HostPlane final : public Plane {
           {"fetch", funnel_json(funnels.fetch)},
           {"save", funnel_json(funnels.save)}}},
         {"sessions", sessions},
+        {"network", network_json()},
         {"memory", {{"slot_bytes", pipeline_->slots().bytes()}, {"pinned", pipeline_->slots().pinned()}}},
         {"heap", {{"watched", heap_is_watched()}, {"allocations_after_start", frozen_allocations()}}}};
     return document.dump() + "\n";
   }
 
   std::string describe() const override {
-    return fmt::format("{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path,
-                       backend_->describe(), fmt::join(options_.cores, ","), pipeline_->slots().size(),
+    return fmt::format("{}{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path,
+                       gate_ ? " and " + gate_->address() : "", backend_->describe(),
+                       fmt::join(options_.cores, ","), pipeline_->slots().size(),
                        pipeline_->slots().bytes() >> 20, pipeline_->slots().pinned() ? ", pinned" : "");
   }
 
+  std::string network_address() const override { return gate_ ? gate_->address() : ""; }
+
  private:
+  json network_json() const {
+    if (!gate_) return nullptr;
+    const NetworkGate::Counts& counts = gate_->counts();
+    return {{"address", gate_->address()},
+            {"window", options_.window_path},
+            {"peers", counts.peers.load(std::memory_order_relaxed)},
+            {"connections", counts.connections.load(std::memory_order_relaxed)},
+            {"attached", counts.attached.load(std::memory_order_relaxed)},
+            {"turned_away", counts.turned_away.load(std::memory_order_relaxed)}};
+  }
+
   // Members die in reverse: reception and threads first, sessions and store last.
   MonotonicClock clock_;
   PlaneOptions options_;
@@ -207,6 +233,7 @@ class HostPlane final : public Plane {
   std::unique_ptr<RecordStore> calibrations_;
   std::unique_ptr<CalibrationDesk> desk_;
   std::unique_ptr<Reception> reception_;
+  std::unique_ptr<NetworkGate> gate_;
 };
 
 }  // namespace

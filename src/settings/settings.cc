@@ -24,6 +24,18 @@ constexpr std::array kSpecs = {
         "memory:?limit=1GB"},
     SettingSpec{"socket", SettingKind::kText, "PATH",
                 "Unix socket on which engines find the data plane; PATH.stats serves the statistics"},
+    SettingSpec{"listen", SettingKind::kText, "ADDRESS",
+                "tls://HOST:PORT on which engines on another machine find the data plane, besides the "
+                "socket; default: none"},
+    SettingSpec{"tls_certificate", SettingKind::kText, "FILE", "this side's certificate, for tls:// (PEM)"},
+    SettingSpec{"tls_key", SettingKind::kText, "FILE", "its private key (PEM)"},
+    SettingSpec{"tls_ca", SettingKind::kText, "FILE", "the CA that signed it and whoever may connect (PEM)"},
+    SettingSpec{"tls_name", SettingKind::kText, "NAME",
+                "what the data plane's certificate has to name, for whoever connects; default: the host of "
+                "the address"},
+    SettingSpec{
+        "window", SettingKind::kText, "PATH",
+        "Unix socket on which engines of tls:// hand over the handle of their staging memory; default: none"},
     SettingSpec{"cores", SettingKind::kCores, "LIST",
                 "cores set aside for the data plane, e.g. 1 or 2-3; default: not pinned"},
     SettingSpec{"fetch_slots", SettingKind::kCount, "N",
@@ -99,7 +111,10 @@ std::span<const SettingSpec> setting_specs() { return kSpecs; }
 Settings::Settings(const std::map<std::string, std::string>& environment) {
   values_["store"] = {default_store(environment), "default"};
   values_["socket"] = {default_socket_path(), "default"};
-  values_["cores"] = {"", "default"};
+  for (const char* optional :
+       {"listen", "tls_certificate", "tls_key", "tls_ca", "tls_name", "window", "cores"}) {
+    values_[optional] = {"", "default"};
+  }
   values_["fetch_slots"] = {"0", "default"};
   values_["save_slots"] = {"6", "default"};
   values_["spin_us"] = {"30", "default"};
