@@ -48,12 +48,15 @@ Command add_quality_command(CLI::App& root);
 Command add_calibration_command(CLI::App& root);
 Command add_show_calibration_command(CLI::App& calibration);
 Command add_publish_calibration_command(CLI::App& calibration);
+Command add_link_command(CLI::App& root);
+Command add_link_keys_command(CLI::App& link);
 Command add_codec_command(CLI::App& root);
 Command add_roundtrip_command(CLI::App& codec);
 Command add_bench_command(CLI::App& root);
 Command add_codec_bench_command(CLI::App& bench);
 Command add_stage_bench_command(CLI::App& bench);
 Command add_pipeline_bench_command(CLI::App& bench);
+Command add_link_bench_command(CLI::App& bench);
 
 /// The one JSON document that a data plane serves on `socket_path`. Throws StartError when nobody answers.
 std::string read_plane_stats(const std::string& socket_path);

@@ -22,6 +22,7 @@ Examples:
   shadowserve calibrate MODEL                           for the profiles near, balanced and far (needs PyTorch)
   shadowserve quality MODEL                             what each profile costs in answers (needs vLLM)
   shadowserve calibration publish FILE                  so that every engine of the model has it
+  shadowserve link keys DIR                             certificates for engines on another machine
   shadowserve bench codec                               how fast are the codec and its peers here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
@@ -50,8 +51,8 @@ int run_command(int argument_count, char** arguments) {
   root.set_version_flag("--version", std::string("shadowserve ") + SHADOWSERVE_VERSION);
   root.footer(kFooter);
   root.allow_extras();
-  const Command calibration = add_calibration_command(root), codec = add_codec_command(root),
-                bench = add_bench_command(root);
+  const Command calibration = add_calibration_command(root), link = add_link_command(root),
+                codec = add_codec_command(root), bench = add_bench_command(root);
   // Groups before what is in them: the last one that was named runs.
   const std::array commands = {add_plane_command(root),
                                add_doctor_command(root),
@@ -63,12 +64,15 @@ int run_command(int argument_count, char** arguments) {
                                calibration,
                                add_show_calibration_command(*calibration.app),
                                add_publish_calibration_command(*calibration.app),
+                               link,
+                               add_link_keys_command(*link.app),
                                codec,
                                add_roundtrip_command(*codec.app),
                                bench,
                                add_codec_bench_command(*bench.app),
                                add_stage_bench_command(*bench.app),
-                               add_pipeline_bench_command(*bench.app)};
+                               add_pipeline_bench_command(*bench.app),
+                               add_link_bench_command(*bench.app)};
   for (const Command& command : commands) command.app->allow_extras();
   try {
     root.parse(argument_count, arguments);
