@@ -37,15 +37,20 @@ inline bool eventually(const std::function<bool()>& condition, int timeout_ms = 
   return false;
 }
 
+inline PlaneOptions plane_options(const std::string& store_url, bool separate_stages = false) {
+  PlaneOptions options;
+  options.store_url = store_url;
+  options.socket_path = scratch("plane.sock");
+  options.pin_memory = false;
+  options.separate_stages = separate_stages;
+  return options;
+}
+
 class ThreadedPlane {
  public:
   explicit ThreadedPlane(const std::string& store_url, bool separate_stages = false)
-      : stop_fd_(eventfd(0, EFD_CLOEXEC)) {
-    PlaneOptions options;
-    options.store_url = store_url;
-    options.socket_path = scratch("plane.sock");
-    options.pin_memory = false;
-    options.separate_stages = separate_stages;
+      : ThreadedPlane(plane_options(store_url, separate_stages)) {}
+  explicit ThreadedPlane(const PlaneOptions& options) : stop_fd_(eventfd(0, EFD_CLOEXEC)) {
     std::string message;
     auto started = Plane::start(options, message);
     EXPECT_TRUE(started) << message;
