@@ -105,6 +105,8 @@ def free_port() -> int:
 
 
 class Plane(Child):
+    save_seconds_max = 60
+
     def __init__(self, store: str, folder: pathlib.Path, cores: Cores):
         self.socket = str(folder / "plane.sock")
         flags = ["--cores", ",".join(map(str, cores.plane))] if cores.plane else []
@@ -121,15 +123,19 @@ class Plane(Child):
             time.sleep(0.1)
         raise StartFailed("the data plane did not open its socket within 30 s", self.log)
 
+    def engine_settings(self) -> dict:
+        """For kv_connector_extra_config: how an engine finds it."""
+        return {"socket": self.socket}
+
     def stats(self) -> dict:
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(5)
             link.connect(self.socket + ".stats")
             return json.loads(b"".join(iter(lambda: link.recv(65536), b"")))
 
-    def wait_until_saved(self, seconds_max: float) -> dict:
+    def wait_until_saved(self) -> dict:
         """Until no save is under way and none has come for a second. Returns the save funnel."""
-        before, quiet_since, ends = None, time.monotonic(), time.monotonic() + seconds_max
+        before, quiet_since, ends = None, time.monotonic(), time.monotonic() + self.save_seconds_max
         while time.monotonic() < ends:
             funnel = self.stats()["funnels"]["save"]
             if funnel != before:
@@ -151,8 +157,7 @@ class Engine(Child):
             "kv_connector_module_path": "shadowserve.vllm.connector",
             "kv_role": "kv_both",
             "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"socket": plane.socket, "profile": profile,
-                                          "tenant_salt_env": "DEMO_TENANT_SALT"},
+            "kv_connector_extra_config": plane.engine_settings() | {"profile": profile, "tenant_salt_env": "DEMO_TENANT_SALT"},
         }  # fmt: skip
         self.port = free_port()
         command = [
