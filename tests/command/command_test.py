@@ -55,6 +55,19 @@ class Mistakes(unittest.TestCase):
         self.assert_told(["bench", "codecs"], 'did you mean "codec"?')
         self.assert_told(["bench", "codec", "--shap", "1x2x3x4"], 'did you mean "--shape"?')
 
+    def test_engines_that_are_not_there(self):
+        self.assert_told(["plane", "--engines", "bluefeld"], "must be host, bluefield or bluefield@PCI-ADDRESS")
+        # Without the SDK, or with it and no such device at that address.
+        plane = ["plane", "--store", "memory:", "--engines", "bluefield@ffff:ff:1f.7", "--socket", "/tmp/no-such-socket"]
+        code, _, err = run(*plane)
+        self.assertEqual(code, 1)
+        self.assertRegex(err, "this build has no BlueField engines|DOCA finds no device")
+        code, out, _ = run("doctor", "--store", "memory:", "--socket", "/tmp/no-such-socket")
+        self.assertRegex(out, "ok +BlueField ")
+        code, out, _ = run("doctor", "--store", "memory:", "--engines", "bluefield@ffff:ff:1f.7")
+        self.assertEqual(code, 1)
+        self.assertRegex(out, "fail +BlueField +(not part of this build|none found|.*firmware says)")
+
     def test_unknown_settings_in_environment_and_file(self):
         self.assert_told(["plane"], 'did you mean "store"?', SHADOWSERVE_STOR="memory:")
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
