@@ -61,6 +61,35 @@ void turn_heads(const CalibratedPlane& plane, const float* cosines, const float*
   }
 }
 
+/// Symbols of a row, from the order of places to that of channels.
+HWY_INLINE void order_by_channel(const CalibratedPlane& plane, const uint8_t* row, uint8_t* by_channel) {
+  size_t done = 0;
+#if HWY_ARCH_ARM_A64 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+  // 128 places are eight registers, in which 16 channels are looked up at once.
+  constexpr uint8_t kOwnBit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  constexpr uint32_t kReachesMax = 4;  // more take longer than one by one
+  const uint8x16_t own_bit = vld1q_u8(kOwnBit);
+  for (const BlockLookup& lookup : plane.lookups) {
+    if (lookup.reaches > kReachesMax) break;
+    const uint8_t* from = row + lookup.window;
+    for (size_t reach = 0; reach < lookup.reaches; ++reach, from += 128) {
+      const uint8x16x4_t low = vld1q_u8_x4(from), high = vld1q_u8_x4(from + 64);
+      const uint64_t here = plane.lookup_masks[lookup.masks + reach];
+      for (size_t i = 0; i < 4; ++i) {
+        const uint8x16_t place = vld1q_u8(plane.lookup_places.data() + done + 16 * i);
+        const uint8x16_t symbols = vqtbx4q_u8(vqtbl4q_u8(low, place), high, vsubq_u8(place, vdupq_n_u8(64)));
+        const uint8x8_t bits = vreinterpret_u8_u64(vdup_n_u64(here >> 16 * i));
+        const uint8x16_t taken = vtstq_u8(vcombine_u8(vdup_lane_u8(bits, 0), vdup_lane_u8(bits, 1)), own_bit);
+        uint8_t* const to = by_channel + done + 16 * i;
+        vst1q_u8(to, reach == 0 ? symbols : vbslq_u8(taken, symbols, vld1q_u8(to)));
+      }
+    }
+    done += 64;
+  }
+#endif
+  for (; done < plane.channels; ++done) by_channel[done] = row[plane.places[done]];
+}
+
 /// Symbols of a row, by channel, to floats.
 HWY_INLINE void row_values(const CalibratedPlane& plane, const uint8_t* symbols, float* row) {
   const F32 df;
@@ -110,7 +139,7 @@ void dequantize_rows(const CalibratedPlane& plane, uint32_t tokens, const TurnRo
   HWY_ALIGN uint8_t by_channel[CalibratedModel::kChannelsMax + kRegionSlack];
   for (uint32_t t = 0; t < tokens;
        ++t, symbols += plane.channels, values += size_t{plane.channels} * kElementBytes) {
-    for (size_t i = 0; i < plane.channels; ++i) by_channel[i] = symbols[plane.places[i]];
+    order_by_channel(plane, symbols, by_channel);
     row_values(plane, by_channel, row);
     if (plane.turns != nullptr)
       turn_heads<false>(plane, turns.cos + t * turns.stride, turns.sin + t * turns.stride, row);
