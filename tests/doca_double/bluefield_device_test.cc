@@ -6,6 +6,7 @@
 
 #include "bluefield/bluefield_copy_engine.h"
 #include "double_fixture.h"
+#include "plane/rescued_copy_engine.h"
 
 namespace shadowserve {
 namespace {
@@ -83,10 +84,55 @@ TEST_F(BluefieldDeviceTest, CopiesIntoAWindowOfTheHost) {
       EXPECT_EQ(staging[1000], std::byte{3});
       EXPECT_EQ(staging[4999], std::byte{3});
       EXPECT_EQ(staging[5000], std::byte{0});
+
+      // This core cannot follow such addresses: nobody stands behind the device.
+      const VirtualClock clock;
+      RescuedCopyEngine alone(*engine, nullptr, clock);
+      behaviour().failing_tasks = 1;
+      ASSERT_TRUE(alone.submit(task));
+      ASSERT_EQ(alone.poll(done), 1u);
+      EXPECT_EQ(done[0].error, Error::kSystem);
+      EXPECT_EQ(done[0].ticket, 5u);
+      ASSERT_TRUE(alone.submit(task));
+      ASSERT_EQ(alone.poll(done), 1u);
+      EXPECT_EQ(done[0].error, Error::kNone);
       reach.set_staging(0, nullptr);
+      EXPECT_EQ(alone.submit(task).error(), Error::kUnsupported);
       EXPECT_EQ(engine->submit(task).error(), Error::kUnsupported);
     }
     doca_mmap_destroy(host_map);
+  }
+  expect_clean();
+}
+
+/// The core must not write what a piece of the same copy may still be written to by the device.
+TEST_F(BluefieldDeviceTest, ACopyIsMadeAgainOnlyWhenTheDeviceHasNoPieceOfItAnyMore) {
+  std::vector<std::byte> memory(1 << 16);
+  std::memset(memory.data(), 9, 10000);
+  behaviour().copy_bytes_max = 4000;
+  std::string message;
+  {
+    const auto device = BluefieldDevice::open("", message).value();
+    const auto shared = BluefieldMemory::share(*device, memory).value();
+    const BluefieldReach reach(*shared);
+    const auto copier = BluefieldCopyEngine::create(*device, reach, 8).value();
+    const VirtualClock clock;
+    HostCopyEngine host;
+    RescuedCopyEngine engine(*copier, &host, clock);
+    behaviour().failing_tasks = 1;
+    behaviour().holds_after_tasks = 1;
+    ASSERT_TRUE(engine.submit({&memory[20000], memory.data(), 10000, 5}));
+    CopyDone done[4];
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(engine.poll(done), 0u);
+    EXPECT_EQ(engine.counters().failed.read(), 1u);
+    EXPECT_EQ(memory[20000], std::byte{0}) << "the core waits";
+    behaviour().holding = false;
+    size_t ended = 0;
+    for (int i = 0; i < 10; ++i) ended += engine.poll(done);
+    EXPECT_EQ(ended, 1u);
+    EXPECT_EQ(done[0].error, Error::kNone);
+    EXPECT_EQ(std::memcmp(&memory[20000], memory.data(), 10000), 0);
+    EXPECT_EQ(engine.counters().by_host.read(), 1u);
   }
   expect_clean();
 }

@@ -159,6 +159,18 @@ TEST_F(BluefieldPipelineTest, ADeviceThatStaysBusyCostsTheDeadlineAndNoSlot) {
   EXPECT_EQ(answers(LinkOp::kFetch, 10)[0], 10);
 }
 
+TEST_F(BluefieldPipelineTest, ACopyEngineThatStaysBusyCostsTheDeadlineToo) {
+  behaviour().inflate_bytes_max = 1000;  // this core inflates: only copies meet the busy device
+  open();
+  ASSERT_EQ(answers(LinkOp::kSave, 1)[0], 1);
+  behaviour().busy_every = 1;
+  const auto late = answers(LinkOp::kFetch, 10, 10'000'000);
+  EXPECT_EQ(late[static_cast<int>(Error::kDeadline)], 10);
+  EXPECT_EQ(pipeline_->slots().in_use(), 0u);
+  behaviour().busy_every = 0;
+  EXPECT_EQ(answers(LinkOp::kFetch, 10)[0], 10);
+}
+
 TEST_F(BluefieldPipelineTest, WhatTheDeviceFailsThisCoreDoes) {
   open();
   behaviour().failing_every = 3;

@@ -24,6 +24,7 @@ struct Behaviour {
   uint32_t failing_every = 0;       ///< and every n-th
   uint64_t reorder_seed = 0;        ///< not 0: tasks end in an order drawn from it
   bool holding = false;             ///< no task ends (but a context that is stopped gives them back)
+  uint32_t holds_after_tasks = 0;   ///< not 0: holds once so many more tasks have ended
   uint32_t resets_after_tasks = 0;  ///< the device resets once so many more tasks were submitted
   uint32_t resets_every = 0;        ///< and at every n-th task
 };

@@ -145,6 +145,7 @@ bool progress_context(doca_ctx& context) {
 doca_error_t carry_out(doca_ctx& context, doca_task& task) {
   World& w = world();
   ++w.tasks_ended;
+  if (w.behaviour.holds_after_tasks > 0 && --w.behaviour.holds_after_tasks == 0) w.behaviour.holding = true;
   if (counted(w.behaviour.failing_tasks) || every(w.behaviour.failing_every, w.tasks_ended)) {
     // It may have written something before it failed.
     if (task.to->bytes > 0) task.to->start[task.to->bytes / 2] ^= std::byte{0x5a};

@@ -37,19 +37,22 @@ inline bool eventually(const std::function<bool()>& condition, int timeout_ms = 
   return false;
 }
 
-inline PlaneOptions plane_options(const std::string& store_url, bool separate_stages = false) {
+inline PlaneOptions plane_options(const std::string& store_url, bool separate_stages = false,
+                                  const std::string& engines = "host") {
   PlaneOptions options;
   options.store_url = store_url;
   options.socket_path = scratch("plane.sock");
   options.pin_memory = false;
   options.separate_stages = separate_stages;
+  options.engines = engines;
   return options;
 }
 
 class ThreadedPlane {
  public:
-  explicit ThreadedPlane(const std::string& store_url, bool separate_stages = false)
-      : ThreadedPlane(plane_options(store_url, separate_stages)) {}
+  explicit ThreadedPlane(const std::string& store_url, bool separate_stages = false,
+                         const std::string& engines = "host")
+      : ThreadedPlane(plane_options(store_url, separate_stages, engines)) {}
   explicit ThreadedPlane(const PlaneOptions& options) : stop_fd_(eventfd(0, EFD_CLOEXEC)) {
     std::string message;
     auto started = Plane::start(options, message);
