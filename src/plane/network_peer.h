@@ -35,6 +35,10 @@ class NetworkPeer {
   NetworkPeer(int fd, const TlsIdentity& identity, WindowDesk& window, const std::string& socket_path,
               uint64_t now_ns);
 
+  ~NetworkPeer() { let_go(); }
+  NetworkPeer(const NetworkPeer&) = delete;
+  NetworkPeer& operator=(const NetworkPeer&) = delete;
+
   enum class State : uint8_t { kHandshake, kListening, kAttaching, kUp, kCalling, kLeaving, kGone };
   /// Does what can be done now, a bounded part of it. True: there is more to do at once.
   bool step(uint64_t now_ns);
@@ -88,11 +92,6 @@ class NetworkPeer {
   std::string who_;
   std::string reason_;
   BatchBuffer batch_;
-
- public:
-  NetworkPeer(const NetworkPeer&) = delete;
-  NetworkPeer& operator=(const NetworkPeer&) = delete;
-  ~NetworkPeer() { let_go(); }
 };
 
 }  // namespace shadowserve

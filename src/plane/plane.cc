@@ -111,6 +111,11 @@ class HostPlane final : public Plane {
  public:
   static Result<std::unique_ptr<Plane>> start(const PlaneOptions& options, std::string& message) {
     if (!check_cores(options.cores, message)) return fail(Error::kConfig);
+    if (options.socket_path.starts_with(kTlsScheme)) {
+      message =
+          fmt::format("socket is the Unix socket of this host: {} goes to --listen", options.socket_path);
+      return fail(Error::kConfig);
+    }
     keep_to_cores(options.cores);
     auto plane = std::make_unique<HostPlane>();
     auto backend = open_store(options.store_url, message);

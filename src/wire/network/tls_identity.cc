@@ -11,6 +11,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "wire/network/openssl_use.h"
+
 namespace shadowserve {
 namespace {
 
@@ -104,6 +106,7 @@ Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const TlsFiles& fil
     message = fmt::format("OpenSSL does not start ({})", openssl_reason());
     return fail(Error::kSystem);
   }
+  OpensslUse::watch_for_exit();
   std::shared_ptr<const TlsIdentity> identity(new TlsIdentity(context, side));
   SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -115,6 +118,8 @@ Result<std::shared_ptr<const TlsIdentity>> TlsIdentity::load(const TlsFiles& fil
   return identity;
 }
 
-TlsIdentity::~TlsIdentity() { SSL_CTX_free(context_); }
+TlsIdentity::~TlsIdentity() {
+  if (const OpensslUse use; use) SSL_CTX_free(context_);
+}
 
 }  // namespace shadowserve

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "contract/check.h"
+#include "wire/network/openssl_use.h"
 
 namespace shadowserve {
 namespace {
@@ -95,7 +96,10 @@ std::string about_certificate(long verdict, bool engine) {
 }  // namespace
 
 TlsStream::TlsStream(int fd, const TlsIdentity& identity, const std::string& name)
-    : fd_(fd), ssl_(SSL_new(identity.context())), engine_(identity.side() == TlsSide::kEngine) {
+    : fd_(fd), engine_(identity.side() == TlsSide::kEngine) {
+  const OpensslUse use;
+  if (!use) return;
+  ssl_ = SSL_new(identity.context());
   SS_CHECK(ssl_ != nullptr, "OpenSSL has room for a connection");
   BIO* const bio = make_bio(fd);
   SSL_set_bio(ssl_, bio, bio);
@@ -127,7 +131,7 @@ TlsStream& TlsStream::operator=(TlsStream&& other) noexcept {
 TlsStream::~TlsStream() { close(); }
 
 void TlsStream::close() {
-  if (ssl_ != nullptr) SSL_free(ssl_);
+  if (const OpensslUse use; use && ssl_ != nullptr) SSL_free(ssl_);
   if (fd_ >= 0) ::close(fd_);
   ssl_ = nullptr;
   fd_ = -1;
@@ -137,7 +141,8 @@ void TlsStream::close() {
 }
 
 bool TlsStream::step() {
-  if (!open()) return false;
+  const OpensslUse use;
+  if (!open() || !use || ssl_ == nullptr) return false;
   wants_write_ = false;
   if (!ready_) {
     ERR_clear_error();
@@ -160,7 +165,8 @@ bool TlsStream::step() {
 }
 
 ssize_t TlsStream::read(std::span<std::byte> into) {
-  if (!open()) return -1;
+  const OpensslUse use;
+  if (!open() || !use || ssl_ == nullptr) return -1;
   if (!ready_) return 0;
   ERR_clear_error();
   errno = 0;
@@ -180,7 +186,8 @@ bool TlsStream::queue(std::span<const std::byte> bytes) {
 }
 
 void TlsStream::finish() {
-  if (!open()) return;
+  const OpensslUse use;
+  if (!open() || !use) return;
   ERR_clear_error();
   if (ready_) SSL_shutdown(ssl_);
   shutdown(fd_, SHUT_WR);
