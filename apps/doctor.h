@@ -20,5 +20,7 @@ struct Finding {
 std::vector<Finding> examine_machine(const Settings& settings);
 /// What the data plane talks to: the store, a running plane, the engine in `python`.
 std::vector<Finding> examine_neighbours(const Settings& settings, const std::string& python);
+/// The link across machines, where the settings have one: certificates, and whether a data plane answers.
+std::vector<Finding> examine_network(const Settings& settings);
 
 }  // namespace shadowserve

@@ -45,6 +45,7 @@ int run_doctor(const DoctorOptions& options) {
   };
   tell(examine_machine(settings));
   tell(examine_neighbours(settings, options.python));
+  tell(examine_network(settings));
   fmt::print("{} ok, {} to look at, {} failed\n", counts[Finding::kOk], counts[Finding::kWarn],
              counts[Finding::kFail]);
   return counts[Finding::kFail] > 0 ? 1 : 0;
@@ -57,7 +58,8 @@ Command add_doctor_command(CLI::App& root) {
   app->footer(kFooter);
   const auto options = std::make_shared<DoctorOptions>();
   options->settings.add_to(
-      *app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory", "engines"});
+      *app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory", "engines", "listen",
+             "tls_certificate", "tls_key", "tls_ca", "tls_name", "window"});
   app->add_option("--python", options->python, "the engine's Python")
       ->type_name("PATH")
       ->capture_default_str();

@@ -11,6 +11,7 @@
 #include "doctor.h"
 #include "store/record_store.h"
 #include "store/store_url.h"
+#include "wire/network/plane_address.h"
 
 namespace shadowserve {
 namespace {
@@ -30,6 +31,8 @@ nlohmann::json running_plane(const Settings& settings) {
 
 Finding examine_plane(const Settings& settings, const nlohmann::json& stats) {
   const std::string& socket = settings.text("socket");
+  if (socket.starts_with(kTlsScheme))
+    return {Finding::kOk, "data plane", fmt::format("on another machine: {}", socket), ""};
   if (stats.is_null()) {
     return {Finding::kOk, "data plane", fmt::format("none runs on {}", socket),
             fmt::format("start one: shadowserve plane --socket {}", socket)};

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "command.h"
+#include "wire/network/plane_address.h"
 
 namespace shadowserve {
 namespace {
@@ -32,6 +33,11 @@ class Socket {
 }  // namespace
 
 std::string read_plane_stats(const std::string& socket_path) {
+  if (socket_path.starts_with(kTlsScheme)) {
+    throw StartError(
+        fmt::format("{} serves no statistics: run this on the data plane's machine, with its --socket PATH",
+                    socket_path));
+  }
   const std::string path = socket_path + ".stats";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
 SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec",
-               "bench stage", "bench pipeline", "calibration", "calibration show", "calibration publish")
+               "bench stage", "bench pipeline", "bench link", "link", "link keys", "calibration", "calibration show", "calibration publish")
 
 
 def clean_environment(**more):
@@ -175,6 +176,75 @@ class RunningPlane(unittest.TestCase):
         code, _, err = run("plane", "--store", "memory:", "--socket", self.socket)
         self.assertEqual(code, 1)
         self.assertIn(self.socket, err)
+
+
+class NetworkPlane(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        code, self.told, err = run("link", "keys", str(self.folder / "keys"), "--name", "nic0")
+        self.assertEqual((code, err), (0, ""))
+
+    def tls(self, who, keys="keys"):
+        folder = self.folder / keys
+        return ["--tls-certificate", str(folder / f"{who}.pem"), "--tls-key", str(folder / f"{who}.key"),
+                "--tls-ca", str(folder / "ca.pem")]
+
+    def start(self):
+        socket = str(self.folder / "plane.sock")
+        plane = subprocess.Popen(
+            [COMMAND, "plane", "--store", "memory:?limit=16MB", "--socket", socket, "--fetch-slots", "2", "--save-slots", "1",
+             "--listen", "tls://127.0.0.1:0", "--window", str(self.folder / "window.sock"), *self.tls("plane")],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
+        for undo in (plane.stdout.close, plane.wait, plane.kill):
+            self.addCleanup(undo)
+        found = re.search(r"tls://127.0.0.1:\d+", plane.stdout.readline())
+        self.assertTrue(found)
+        return plane, socket, found.group()
+
+    def test_keys_are_private_and_the_commands_are_told(self):
+        for name in ("ca.key", "plane.key", "engine.key"):
+            self.assertEqual((self.folder / "keys" / name).stat().st_mode & 0o777, 0o600)
+        self.assertIn("shadowserve plane --listen", self.told)
+        self.assertIn('"socket": "tls://nic0:7601"', self.told)
+        code, _, err = run("link", "keys", "/proc/no")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot make the folder /proc/no", err)
+
+    def test_it_is_found_watched_and_stops(self):
+        plane, socket, address = self.start()
+        code, out, _ = run("doctor", "--socket", address, "--store", "memory:", *self.tls("engine"))
+        self.assertIn(f"the data plane at {address} answers", out)
+        code, out, err = run("calibration", "publish", str(TINY_CALIBRATION), "--socket", address, *self.tls("engine"))
+        self.assertEqual((code, err), (0, ""))
+        code, out, _ = run("stats", "--json", "--socket", socket)
+        self.assertEqual(json.loads(out)["network"]["address"], address)
+        code, _, err = run("stats", "--once", "--socket", address)
+        self.assertEqual(code, 1)
+        self.assertIn("on the data plane's machine", err)
+        plane.send_signal(signal.SIGTERM)
+        self.assertEqual(plane.wait(10), 0)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["keys"])
+
+    def test_mistakes_are_named(self):
+        _, _, address = self.start()
+        run("link", "keys", str(self.folder / "other"))
+        code, out, _ = run("doctor", "--socket", address, "--store", "memory:", *self.tls("engine", "other"))
+        self.assertEqual(code, 1)
+        self.assertIn("another CA", out)
+        for words, sentence in (
+            (["--listen", "tls://127.0.0.1:0"], "shadowserve link keys"),
+            (["--listen", "127.0.0.1:0", *self.tls("plane")], "use tls://HOST:PORT"),
+            (["--listen", address, *self.tls("plane")], "Address already in use"),
+            (["--window", str(self.folder / "w.sock")], "say where to listen"),
+        ):
+            code, _, err = run("plane", "--store", "memory:", "--socket", str(self.folder / "second.sock"), *words)
+            self.assertEqual(code, 1)
+            self.assertIn(sentence, err)
+        code, _, err = run("plane", "--store", "memory:", "--socket", "tls://127.0.0.1:0")
+        self.assertEqual(code, 1)
+        self.assertIn("goes to --listen", err)
 
 
 class Inspect(unittest.TestCase):
