@@ -8,7 +8,7 @@
 #include "codec/calibrated/sample_calibration.h"
 #include "codec/codec.h"
 #include "fuzz/calibration_mutant.h"
-#include "link/link_engine.h"
+#include "link/network_engine.h"
 #include "memory/frozen_heap.h"
 #include "wire/calibration_call.h"
 
@@ -241,6 +241,61 @@ TEST(CalibratedEngines, WaitForAPlaneThatIsJustStartingAndNotForever) {
   EXPECT_TRUE(publish_calibration(std::string(options.socket_path), sample.bytes, by_ns, message)) << message;
   late.join();
   EXPECT_EQ(refusal(options), "");
+}
+
+TEST(CalibratedNetwork, IsPublishedFetchedAndUsedAcrossMachines) {
+  const TestKeys keys;
+  const SampleFile sample(1);
+  const std::string weights(64, '0'), others(64, '1');
+  ThreadedPlane plane(network_plane_options(keys));
+  const NetworkOptions network(keys, port_of(plane));
+  std::string message;
+  const auto far = find_plane(network.address, keys.engine, "", "", message);
+  ASSERT_TRUE(far) << message;
+  const uint64_t by_ns = MonotonicClock().now_ns() + 5'000 * kNsPerMs;
+  EXPECT_EQ(fetch_calibration(*far, {}, by_ns, message).error(), Error::kMiss);
+  EXPECT_EQ(message, "none was published for these weights");
+  auto damaged = sample.bytes;
+  damaged[damaged.size() / 2] ^= std::byte{1};
+  EXPECT_EQ(publish_calibration(*far, damaged, by_ns, message).error(), Error::kConfig);
+  ASSERT_TRUE(publish_calibration(*far, sample.bytes, by_ns, message)) << message;
+  EXPECT_EQ(fetch_calibration(*far, {}, by_ns, message).value(), sample.bytes);
+
+  ss_options options = network.options;
+  options.profile = "auto";
+  options.weights_fingerprint = others.c_str();
+  EXPECT_EQ(profile_in_use(options).first, "generic") << "negative control";
+  options.weights_fingerprint = weights.c_str();
+  EXPECT_EQ(profile_in_use(options).first.find("balanced:"), 0u);
+  // It travels inside the hello, and codes for an engine beside the plane as for one across the network.
+  Engine there(options), here(sample.options("balanced"));
+  there.compute(1);
+  here.compute(2);
+  const auto tokens = prompt(512, 4);
+  there.save(there.chain(tokens), table(0, 4));
+  EXPECT_EQ(here.stored(here.chain(tokens)), 2);
+  EXPECT_EQ(here.fetch(here.chain(tokens), table(8, 4)).error, 0);
+  there.compute(3);
+  EXPECT_EQ(there.fetch(there.chain(tokens), table(8, 4)).error, 0);
+  expect_same_pages(there, table(8, 4), here, table(8, 4));
+}
+
+TEST(CalibratedNetwork, ACallToNobodyOrToAStrangerEndsWithASentence) {
+  const TestKeys keys, foreign("foreign-call");
+  std::string message;
+  const auto port = static_cast<uint16_t>(RedisProcess::free_port());
+  const auto nobody = find_plane(NetworkOptions::tls_address(port), keys.engine, "", "", message);
+  ASSERT_TRUE(nobody) << message;
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_FALSE(fetch_calibration(*nobody, {}, MonotonicClock().now_ns() + 700 * kNsPerMs, message));
+  EXPECT_NE(message.find("Connection refused"), std::string::npos) << message;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1500));
+  ThreadedPlane plane(network_plane_options(keys));
+  const auto stranger =
+      find_plane(NetworkOptions::tls_address(port_of(plane)), foreign.engine, "", "", message);
+  ASSERT_TRUE(stranger) << message;
+  EXPECT_FALSE(fetch_calibration(*stranger, {}, MonotonicClock().now_ns() + 5'000 * kNsPerMs, message));
+  EXPECT_NE(message.find("another CA"), std::string::npos) << message;
 }
 
 }  // namespace

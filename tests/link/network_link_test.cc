@@ -181,7 +181,11 @@ class PlaneProcess {
                "--window",          window_path()} {
     start();
   }
-  ~PlaneProcess() { kill(); }
+  ~PlaneProcess() {
+    kill();
+    for (const char* left : {"nic.sock", "nic.sock.stats", "window.sock"})
+      std::filesystem::remove(scratch(left));
+  }
   void start() {
     std::vector<char*> arguments;
     for (std::string& word : words_) arguments.push_back(word.data());
@@ -199,6 +203,11 @@ class PlaneProcess {
     pid_ = -1;
   }
   void signal(int number) const { ::kill(pid_, number); }
+  /// Returns when its last thread stands still: some may go on answering for a moment.
+  void stand_still() const {
+    signal(SIGSTOP);
+    waitpid(pid_, nullptr, WUNTRACED);
+  }
 
   const uint16_t port = static_cast<uint16_t>(RedisProcess::free_port());
 
@@ -230,7 +239,7 @@ TEST(NetworkLink, AKilledPlaneIsRecomputedAndServesAgainAfterItsRestart) {
     expect_same_pages(engine, table(0, 8), engine, table(40, 8));
 
     // Stuck, not dead: a second of silence, and it is given up.
-    plane.signal(SIGSTOP);
+    plane.stand_still();
     const auto started = steady_clock::now();
     EXPECT_EQ(engine.stored(chain), 0);
     EXPECT_NE(engine.fetch(chain, pages).error, 0);
@@ -241,6 +250,24 @@ TEST(NetworkLink, AKilledPlaneIsRecomputedAndServesAgainAfterItsRestart) {
     expect_same_pages(engine, table(0, 8), engine, pages);
   }
   std::filesystem::remove_all(folder);
+}
+
+// OpenSSL tears its state down when a process exits; link threads go on until the last moment.
+TEST(NetworkLinkDeathTest, AnEngineMayExitInTheMiddle) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto exit_in_the_middle = [] {
+    const TestKeys keys;
+    auto* const plane = new PlaneProcess(keys, "memory:");  // it dies with this process
+    const NetworkOptions options(keys, plane->port);
+    auto* const engine = new Engine(options.options);
+    const auto chain = engine->chain(prompt(1024, 1));
+    for (uint64_t id = 1; id <= 2000; ++id) ss_lookup_start(engine->lookup, id, chain.data(), 4);
+    std::filesystem::remove_all(keys.folder());
+    for (const char* left : {"nic.sock", "nic.sock.stats", "window.sock"})
+      std::filesystem::remove(scratch(left));
+    std::exit(0);
+  };
+  EXPECT_EXIT(exit_in_the_middle(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

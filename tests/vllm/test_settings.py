@@ -30,6 +30,21 @@ def test_a_calibration_goes_along_with_what_it_has_to_fit():
     assert "weights_fingerprint" not in settings.native_options("c", "f"), "nobody read the weights"
 
 
+def test_a_network_address_comes_with_certificates_and_a_window(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    extra = {"socket": "tls://nic0:7601", "tls_certificate": "~/keys/engine.pem", "tls_key": "~/keys/engine.key",
+             "tls_ca": "~/keys/ca.pem", "tls_name": "shadowserve-plane", "window": "/run/window.sock"}
+    options = Settings.from_extra_config(extra).native_options("c", "f")
+    assert options["socket_path"] == "tls://nic0:7601"
+    assert options["tls_certificate"] == "/home/someone/keys/engine.pem"
+    assert options["tls_key"] == "/home/someone/keys/engine.key"
+    assert options["tls_ca"] == "/home/someone/keys/ca.pem"
+    assert options["tls_name"] == "shadowserve-plane"
+    assert options["window"] == "/run/window.sock"
+    local = Settings.from_extra_config({}).native_options("c", "f")
+    assert not any(key.startswith("tls_") or key == "window" for key in local)
+
+
 @pytest.mark.parametrize(
     "extra, sentence",
     [
