@@ -24,6 +24,7 @@ Examples:
   shadowserve calibration publish FILE                  so that every engine of the model has it
   shadowserve link keys DIR                             certificates for engines on another machine
   shadowserve bench codec                               how fast are the codec and its peers here?
+  shadowserve sim fleet --engines 1000                  what a fleet would gain, and what it costs
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
 environment variables SHADOWSERVE_<NAME>, flags. docs/running.md lists them all.)";
@@ -52,7 +53,7 @@ int run_command(int argument_count, char** arguments) {
   root.footer(kFooter);
   root.allow_extras();
   const Command calibration = add_calibration_command(root), link = add_link_command(root),
-                codec = add_codec_command(root), bench = add_bench_command(root);
+                codec = add_codec_command(root), bench = add_bench_command(root), sim = add_sim_command(root);
   // Groups before what is in them: the last one that was named runs.
   const std::array commands = {add_plane_command(root),
                                add_doctor_command(root),
@@ -72,7 +73,9 @@ int run_command(int argument_count, char** arguments) {
                                add_codec_bench_command(*bench.app),
                                add_stage_bench_command(*bench.app),
                                add_pipeline_bench_command(*bench.app),
-                               add_link_bench_command(*bench.app)};
+                               add_link_bench_command(*bench.app),
+                               sim,
+                               add_fleet_sim_command(*sim.app)};
   for (const Command& command : commands) command.app->allow_extras();
   try {
     root.parse(argument_count, arguments);

@@ -68,12 +68,11 @@ struct FleetResult {
 struct Cost {
   double engines = 0, nics = 0, store = 0, links = 0;
   double total() const { return engines + nics + store + links; }
-  double per_million_tokens = 0;  ///< all of it over the tokens read and written by requests that are done
+  double per_million_tokens = 0;          ///< all of it, over tokens read and written
   double prefill_per_million_tokens = 0;  ///< of it, what engines spent on prompts
   double store_per_million_tokens = 0;    ///< of it, NICs, store and links
-  double per_thousand_hits =
-      0;  ///< NICs, store and links over chunks that came from the store; 0 without any
-  double per_thousand_computed = 0;  ///< engines' prefill time over chunks' worth of computed tokens
+  double per_thousand_hits = 0;           ///< NICs, store and links over chunks that came from the store
+  double per_thousand_computed = 0;       ///< prefill over computed tokens, in chunks
 };
 Cost cost_of(const FleetOptions& options, const FleetResult& result);
 

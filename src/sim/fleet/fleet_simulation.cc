@@ -11,6 +11,21 @@ namespace {
 constexpr uint64_t kEventsBetweenWatches = 1u << 16;
 
 int64_t ns_of_ms(double ms) { return static_cast<int64_t>(ms * 1e6); }
+
+/// Before each run of a prompt is looked for in turn.
+void warm_up(const RunCache& cache, const Prompt& prompt, uint32_t chunks) {
+  for (uint32_t index = 0;; ++index) {
+    const Run run = prompt.run(index, chunks);
+    if (run.chunks == 0) break;
+    cache.prefetch_place(run.key);
+  }
+  for (uint32_t index = 0;; ++index) {
+    const Run run = prompt.run(index, chunks);
+    if (run.chunks == 0) break;
+    cache.prefetch_run(run.key);
+  }
+}
+
 uint32_t chunks_of(uint64_t tokens) {
   return static_cast<uint32_t>((tokens + kChunkTokens - 1) / kChunkTokens);
 }
@@ -173,6 +188,7 @@ bool FleetSimulation::reserve(Engine& engine, Request& request) {
   const Prompt& prompt = request.asked.prompt;
   request.local_chunks = request.pinned_runs = 0;
   const uint32_t usable = prompt.usable_chunks();
+  warm_up(engine.cache, prompt, usable);
   for (uint32_t index = 0;; ++index) {
     const Run run = prompt.run(index, usable);
     if (run.chunks == 0) break;
@@ -264,7 +280,8 @@ void FleetSimulation::end_prefill(uint32_t index) {
     if (remote > 0) ++result_.remote_requests;
     result_.ttft.add(request.first_token_ns - request.arrived_ns);
     // What was set aside for whole chunks of the prompt belongs to the cache now, and stays pinned.
-    for (uint32_t run_index = 0;; ++run_index) {
+    // All pinned runs but the last are whole already.
+    for (uint32_t run_index = std::max(request.pinned_runs, 1u) - 1;; ++run_index) {
       const Run run = prompt.run(run_index, prompt.whole_chunks());
       if (run.chunks == 0) break;
       const uint32_t held = engine.cache.held(run.key, agenda_.now_ns());
@@ -306,11 +323,12 @@ void FleetSimulation::finish(uint32_t number) {
   engine.reserved_chunks -= request.reserved_chunks;
   engine.cache.set_capacity(capacity_chunks_ - engine.reserved_chunks);
   // From the end to the beginning: of one text the end leaves first, as in vLLM.
+  warm_up(engine.cache, prompt, total);
   uint32_t runs = request.pinned_runs;
   while (prompt.run(runs, total).chunks > 0) ++runs;
   while (runs-- > 0) {
     const Run run = prompt.run(runs, total);
-    engine.cache.put(run.key, run.chunks, agenda_.now_ns());
+    if (runs + 1 >= request.pinned_runs) engine.cache.put(run.key, run.chunks, agenda_.now_ns());
     if (runs < request.pinned_runs) engine.cache.unpin(run.key);
   }
   --engine.running;

@@ -23,6 +23,15 @@ FleetStore::FleetStore(const FleetOptions& options)
 FleetStore::Match FleetStore::match(const Prompt& prompt, int64_t now_ns) {
   Match found;
   const uint32_t usable = prompt.usable_chunks();
+  const auto each = [&](const auto& warm) {
+    for (uint32_t index = 0;; ++index) {
+      const Run run = prompt.run(index, usable);
+      if (run.chunks == 0) return;
+      warm(shards_[shard_of(run.key)].cache, run.key);
+    }
+  };
+  each([](const RunCache& cache, uint64_t key) { cache.prefetch_place(key); });
+  each([](const RunCache& cache, uint64_t key) { cache.prefetch_run(key); });
   for (uint32_t index = 0;; ++index) {
     const Run run = prompt.run(index, usable);
     if (run.chunks == 0) return found;
@@ -31,9 +40,8 @@ FleetStore::Match FleetStore::match(const Prompt& prompt, int64_t now_ns) {
       found.unanswered = now_ns - shard.down_since_ns < kNoticeNs;
       return found;
     }
-    const uint32_t held = std::min(shard.cache.held(run.key, now_ns), run.chunks);
+    const uint32_t held = std::min(shard.cache.use(run.key, now_ns), run.chunks);
     if (held == 0) return found;
-    shard.cache.touch(run.key);
     found.chunks += held;
     if (held < run.chunks) return found;
   }

@@ -35,6 +35,9 @@ class Workload {
   virtual Question question(uint32_t conversation) = 0;
 };
 
+/// Copies of a trace are spread over this, so that they do not ask in the same instant.
+inline constexpr double kCopySpreadSeconds = 60;
+
 /// `trace` is only read for WorkloadKind::kTrace and must outlive the workload.
 std::unique_ptr<Workload> make_workload(const FleetOptions& options, const Trace* trace);
 std::unique_ptr<Workload> make_chat_workload(const FleetOptions& options);

@@ -10,38 +10,40 @@ namespace shadowserve::fleet {
 uint32_t RunCache::find(uint64_t key) const {
   if (places_.empty()) return kNone;
   const size_t mask = places_.size() - 1;
-  for (size_t place = key & mask;; place = (place + 1) & mask) {
-    const uint32_t run = places_[place];
-    if (run == kNone || runs_[run].key == key) return run;
+  for (size_t at = key & mask;; at = (at + 1) & mask) {
+    const Place& place = places_[at];
+    if (place.run == kNone) return kNone;
+    if (place.key == static_cast<uint32_t>(key) && runs_[place.run].key == key) return place.run;
   }
 }
 
-void RunCache::insert_place(uint32_t run) {
+void RunCache::insert_place(Place place) {
   const size_t mask = places_.size() - 1;
-  size_t place = runs_[run].key & mask;
-  while (places_[place] != kNone) place = (place + 1) & mask;
-  places_[place] = run;
+  size_t at = place.key & mask;
+  while (places_[at].run != kNone) at = (at + 1) & mask;
+  places_[at] = place;
 }
 
 // Later members of the same cluster move up, so that no tombstones are left behind.
-void RunCache::erase_place(uint64_t key) {
+void RunCache::erase_place(uint32_t run) {
   const size_t mask = places_.size() - 1;
-  size_t hole = key & mask;
-  while (runs_[places_[hole]].key != key) hole = (hole + 1) & mask;
-  for (size_t place = (hole + 1) & mask; places_[place] != kNone; place = (place + 1) & mask) {
-    const size_t home = runs_[places_[place]].key & mask;
-    if (((place - home) & mask) >= ((place - hole) & mask)) {
-      places_[hole] = places_[place];
-      hole = place;
+  size_t hole = runs_[run].key & mask;
+  while (places_[hole].run != run) hole = (hole + 1) & mask;
+  for (size_t at = (hole + 1) & mask; places_[at].run != kNone; at = (at + 1) & mask) {
+    const size_t home = places_[at].key & mask;
+    if (((at - home) & mask) >= ((at - hole) & mask)) {
+      places_[hole] = places_[at];
+      hole = at;
     }
   }
-  places_[hole] = kNone;
+  places_[hole] = Place{};
 }
 
 void RunCache::grow() {
-  places_.assign(std::max<size_t>(16, places_.size() * 2), kNone);
-  for (uint32_t run = 0; run < runs_.size(); ++run) {
-    if (runs_[run].chunks > 0) insert_place(run);
+  std::vector<Place> old(std::max<size_t>(16, places_.size() * 2));
+  old.swap(places_);
+  for (const Place& place : old) {
+    if (place.run != kNone) insert_place(place);
   }
 }
 
@@ -60,7 +62,7 @@ void RunCache::unlink(uint32_t run) {
 
 void RunCache::drop(uint32_t run) {
   unlink(run);
-  erase_place(runs_[run].key);
+  erase_place(run);
   used_ -= runs_[run].chunks;
   evicted_ += runs_[run].chunks;
   runs_[run].chunks = 0;
@@ -74,9 +76,15 @@ uint32_t RunCache::held(uint64_t key, int64_t now_ns) const {
   return now_ns >= runs_[run].ready_ns ? runs_[run].chunks : runs_[run].ready_before;
 }
 
-void RunCache::touch(uint64_t key) {
+uint32_t RunCache::use(uint64_t key, int64_t now_ns) {
   const uint32_t run = find(key);
-  if (run == kNone || runs_[run].pins > 0 || run == newest_) return;
+  if (run == kNone) return 0;
+  touch(run);
+  return now_ns >= runs_[run].ready_ns ? runs_[run].chunks : runs_[run].ready_before;
+}
+
+void RunCache::touch(uint32_t run) {
+  if (runs_[run].pins > 0 || run == newest_) return;
   unlink(run);
   link(run);
 }
@@ -85,7 +93,7 @@ bool RunCache::put(uint64_t key, uint32_t chunks, int64_t ready_ns) {
   uint32_t run = find(key);
   const uint32_t had = run == kNone ? 0 : runs_[run].chunks;
   if (chunks <= had) {
-    touch(key);
+    if (run != kNone) touch(run);
     return true;
   }
   // Out of the list meanwhile: it must not leave to make room for itself.
@@ -102,8 +110,8 @@ bool RunCache::put(uint64_t key, uint32_t chunks, int64_t ready_ns) {
     }
     runs_[run] = Run{};
     runs_[run].key = key;
-    if (places_.size() < 2 * (count_ + 1)) grow();  // skips this run, which has no chunks yet
-    insert_place(run);
+    if (places_.size() < 2 * (count_ + 1)) grow();
+    insert_place({static_cast<uint32_t>(key), run});
     ++count_;
   }
   if (fits) {

@@ -19,6 +19,7 @@ ShardMap::ShardMap(uint32_t shards, uint32_t slots_per_shard) : shards_(shards) 
   SS_CHECK(shards >= 1, "a store has a shard");
   const uint64_t wanted = std::bit_ceil(uint64_t{shards} * slots_per_shard);
   owners_.resize(std::clamp<uint64_t>(wanted, kSlotsMin, kSlotsMax));
+  shift_ = 64 - static_cast<uint32_t>(std::countr_zero(owners_.size()));
   std::vector<uint64_t> marks(shards);
   for (uint32_t shard = 0; shard < shards; ++shard) marks[shard] = mixed(shard + 1);
   for (uint32_t slot = 0; slot < owners_.size(); ++slot) {

@@ -15,14 +15,16 @@ class ShardMap {
   /// `slots_per_shard` bounds how uneven shards are: about 1 / sqrt of it. REQUIRES shards >= 1.
   explicit ShardMap(uint32_t shards, uint32_t slots_per_shard = 256);
 
-  uint32_t shard_of(uint64_t key) const { return owners_[key & (owners_.size() - 1)]; }
+  /// By the key's upper bits: the lower ones are those by which a shard finds it, and must not be alike
+  /// there.
+  uint32_t shard_of(uint64_t key) const { return owners_[key >> shift_]; }
   uint32_t shards() const { return shards_; }
   uint32_t slots() const { return static_cast<uint32_t>(owners_.size()); }
   /// Of shard `shard`, over the mean.
   double share(uint32_t shard) const;
 
  private:
-  uint32_t shards_;
+  uint32_t shards_, shift_ = 0;
   std::vector<uint32_t> owners_;
 };
 

@@ -8,9 +8,6 @@
 namespace shadowserve::fleet {
 namespace {
 
-// Copies are spread over this, so that they do not ask in the same instant.
-constexpr double kSpreadSeconds = 60;
-
 class TraceWorkload final : public Workload {
  public:
   TraceWorkload(const FleetOptions& options, const Trace& trace)
@@ -20,7 +17,7 @@ class TraceWorkload final : public Workload {
         copies_(options.workload.trace_copies) {
     RandomStream stream(options.seed, "trace copies");
     for (uint32_t copy = 0; copy < copies_; ++copy) {
-      const double shift_s = copy == 0 ? 0 : kSpreadSeconds * stream.uniform();
+      const double shift_s = copy == 0 ? 0 : kCopySpreadSeconds * stream.uniform();
       shifts_.push_back(static_cast<int64_t>(shift_s * kNsPerSecond));
       const uint64_t salt = copy == 0 ? 0x7ace : stream.next();
       salts_.push_back(salt);
