@@ -2,7 +2,10 @@
 // are equal.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace shadowserve::fleet {
@@ -27,6 +30,8 @@ class Agenda {
   void book(int64_t time_ns, uint8_t kind, uint32_t subject, uint32_t version);
   /// False when nothing is left. Moves now_ns() on to the event's time.
   bool next(Event& event);
+  /// The next event as far as is known, and two of which one comes after it; less near a bucket's end.
+  std::span<const Event> ahead() const { return {open_.data(), std::min<size_t>(open_.size(), 3)}; }
   int64_t now_ns() const { return now_ns_; }
   uint64_t booked() const { return booked_; }
 

@@ -1,9 +1,8 @@
-// Requests, engines and the loop over events.
+// The loop over events, and how requests come.
 #include "sim/fleet/fleet_simulation.h"
 
 #include <algorithm>
-
-#include "contract/check.h"
+#include <span>
 
 namespace shadowserve::fleet {
 namespace {
@@ -11,20 +10,6 @@ namespace {
 constexpr uint64_t kEventsBetweenWatches = 1u << 16;
 
 int64_t ns_of_ms(double ms) { return static_cast<int64_t>(ms * 1e6); }
-
-/// Before each run of a prompt is looked for in turn.
-void warm_up(const RunCache& cache, const Prompt& prompt, uint32_t chunks) {
-  for (uint32_t index = 0;; ++index) {
-    const Run run = prompt.run(index, chunks);
-    if (run.chunks == 0) break;
-    cache.prefetch_place(run.key);
-  }
-  for (uint32_t index = 0;; ++index) {
-    const Run run = prompt.run(index, chunks);
-    if (run.chunks == 0) break;
-    cache.prefetch_run(run.key);
-  }
-}
 
 uint32_t chunks_of(uint64_t tokens) {
   return static_cast<uint32_t>((tokens + kChunkTokens - 1) / kChunkTokens);
@@ -64,6 +49,7 @@ FleetResult FleetSimulation::run(const Watch& watch) {
   const int64_t drained_ns = options_.end_ns() + static_cast<int64_t>(options_.drain_s * kNsPerSecond);
   for (Event event; agenda_.next(event);) {
     if (event.time_ns > drained_ns || (ended_ && active_ == 0)) break;
+    look_ahead();
     handle(event);
     if (++result_.events % kEventsBetweenWatches == 0 && watch &&
         !watch(static_cast<double>(event.time_ns) / kNsPerSecond, result_.done)) {
@@ -83,6 +69,21 @@ FleetResult FleetSimulation::run(const Watch& watch) {
     result_.evicted_chunks += shard.cache.evicted_chunks();
   }
   return result_;
+}
+
+/// What the next events will read is all over the memory: it is on its way while this event is handled.
+void FleetSimulation::look_ahead() {
+  const auto fetch = [](const void* at, size_t bytes) {
+    for (size_t offset = 0; offset < bytes; offset += 64)
+      __builtin_prefetch(static_cast<const char*>(at) + offset);
+  };
+  const std::span<const Event> ahead = agenda_.ahead();
+  for (const Event& event : ahead) {
+    if (event.kind == kEngine) fetch(&engines_[event.subject], sizeof(Engine));
+    if (event.kind == kLink) fetch(&links_[event.subject], sizeof(FairLink));
+    if (event.kind >= kLookup && event.kind <= kDeadline) fetch(&requests_[event.subject], sizeof(Request));
+  }
+  if (!ahead.empty() && ahead[0].kind == kEngine) engines_[ahead[0].subject].clock.prefetch();
 }
 
 void FleetSimulation::handle(const Event& event) {
@@ -160,190 +161,6 @@ void FleetSimulation::enter(uint32_t number) {
   request.state = State::kWaiting;
   push(engines_[request.engine].waiting, number);
   turn(request.engine);
-}
-
-/// Whatever may have changed at an engine by now.
-void FleetSimulation::turn(uint32_t index) {
-  Engine& engine = engines_[index];
-  engine.clock.advance(agenda_.now_ns());
-  if (engine.clock.end_prefill()) end_prefill(index);
-  for (uint32_t done = 0; engine.clock.leave_one(done);) finish(done);
-  admit(index);
-  begin_prefill(index);
-  rebook(index);
-}
-
-void FleetSimulation::rebook(uint32_t index) {
-  Engine& engine = engines_[index];
-  const int64_t next_ns = engine.clock.next_ns();
-  if (next_ns == engine.booked_ns && next_ns > agenda_.now_ns()) return;
-  engine.booked_ns = next_ns;
-  ++engine.version;
-  if (next_ns != kNever) agenda_.book(next_ns, kEngine, index, engine.version);
-}
-
-/// Pins what the engine holds of the prompt and sets pages aside for the rest. False, and nothing has changed
-/// but what was used last, when they are not there.
-bool FleetSimulation::reserve(Engine& engine, Request& request) {
-  const Prompt& prompt = request.asked.prompt;
-  request.local_chunks = request.pinned_runs = 0;
-  const uint32_t usable = prompt.usable_chunks();
-  warm_up(engine.cache, prompt, usable);
-  for (uint32_t index = 0;; ++index) {
-    const Run run = prompt.run(index, usable);
-    if (run.chunks == 0) break;
-    const uint32_t held = std::min(engine.cache.held(run.key, agenda_.now_ns()), run.chunks);
-    if (held == 0) break;
-    engine.cache.pin(run.key);
-    ++request.pinned_runs;
-    request.local_chunks += held;
-    if (held < run.chunks) break;
-  }
-  const uint32_t needed =
-      chunks_of(uint64_t{prompt.input_tokens} + request.asked.answer_tokens) - request.local_chunks;
-  if (engine.cache.pinned_chunks() + engine.reserved_chunks + needed <= capacity_chunks_) {
-    engine.reserved_chunks += needed;
-    request.reserved_chunks = needed;
-    engine.cache.set_capacity(capacity_chunks_ - engine.reserved_chunks);
-    SS_CHECK(engine.cache.shrink_to(engine.cache.capacity_chunks()), "only pinned runs were counted");
-    return true;
-  }
-  for (uint32_t index = request.pinned_runs; index-- > 0;) engine.cache.unpin(prompt.run(index, usable).key);
-  return false;
-}
-
-void FleetSimulation::admit(uint32_t index) {
-  Engine& engine = engines_[index];
-  while (engine.waiting.first != kNone && engine.running < options_.engine.running_max) {
-    const uint32_t number = engine.waiting.first;
-    Request& request = requests_[number];
-    if (!reserve(engine, request)) return;
-    pop(engine.waiting);
-    ++engine.running;
-    uint32_t stored = 0;
-    if (request.may_fetch) {
-      const FleetStore::Match match = store_.match(request.asked.prompt, agenda_.now_ns());
-      stored = match.chunks;
-      request.unanswered = match.unanswered;
-      if (match.unanswered) ++result_.lookups_unanswered;
-    }
-    if (stored > request.local_chunks && worth_fetching(request, stored - request.local_chunks)) {
-      begin_fetch(number, stored);
-    } else {
-      make_ready(number);
-    }
-  }
-}
-
-void FleetSimulation::make_ready(uint32_t number) {
-  requests_[number].state = State::kReady;
-  push(engines_[requests_[number].engine].ready, number);
-}
-
-/// As many prompts as one step takes go together; a longer one goes alone, over several steps.
-void FleetSimulation::begin_prefill(uint32_t index) {
-  Engine& engine = engines_[index];
-  if (engine.clock.in_prefill() || engine.ready.first == kNone) return;
-  uint32_t tokens = 0;
-  double work_ns = 0;
-  while (engine.ready.first != kNone) {
-    Request& request = requests_[engine.ready.first];
-    const uint32_t before = (request.local_chunks + request.remote_chunks) * kChunkTokens;
-    const uint32_t more = request.asked.prompt.input_tokens - before;
-    if (tokens > 0 && tokens + more > options_.engine.step_tokens_max) break;
-    tokens += more;
-    work_ns += options_.engine.prefill_ns(more, before);
-    request.state = State::kPrefill;
-    push(engine.prefilling, pop(engine.ready));
-  }
-  engine.clock.begin_prefill(tokens, work_ns);
-}
-
-void FleetSimulation::end_prefill(uint32_t index) {
-  Engine& engine = engines_[index];
-  while (engine.prefilling.first != kNone) {
-    const uint32_t number = pop(engine.prefilling);
-    Request& request = requests_[number];
-    const Prompt& prompt = request.asked.prompt;
-    request.first_token_ns = agenda_.now_ns();
-    const uint32_t local = request.local_chunks * kChunkTokens, remote = request.remote_chunks * kChunkTokens;
-    const int64_t slice = agenda_.now_ns() * std::ssize(result_.slices) / options_.end_ns();
-    Slice& now =
-        result_.slices[static_cast<size_t>(std::min<int64_t>(slice, std::ssize(result_.slices) - 1))];
-    ++now.requests, ++result_.started;
-    now.local_tokens += local, result_.local_tokens += local;
-    now.remote_tokens += remote, result_.remote_tokens += remote;
-    now.computed_tokens += prompt.input_tokens - local - remote;
-    result_.computed_tokens += prompt.input_tokens - local - remote;
-    result_.input_tokens += prompt.input_tokens;
-    if (local > 0) ++result_.local_requests;
-    if (remote > 0) ++result_.remote_requests;
-    result_.ttft.add(request.first_token_ns - request.arrived_ns);
-    // What was set aside for whole chunks of the prompt belongs to the cache now, and stays pinned.
-    // All pinned runs but the last are whole already.
-    for (uint32_t run_index = std::max(request.pinned_runs, 1u) - 1;; ++run_index) {
-      const Run run = prompt.run(run_index, prompt.whole_chunks());
-      if (run.chunks == 0) break;
-      const uint32_t held = engine.cache.held(run.key, agenda_.now_ns());
-      if (held < run.chunks) {
-        const uint32_t more = run.chunks - held;
-        request.reserved_chunks -= more;
-        engine.reserved_chunks -= more;
-        engine.cache.set_capacity(capacity_chunks_ - engine.reserved_chunks);
-        SS_CHECK(engine.cache.put(run.key, run.chunks, agenda_.now_ns()), "its pages were set aside");
-      }
-      if (run_index >= request.pinned_runs) {
-        engine.cache.pin(run.key);
-        ++request.pinned_runs;
-      }
-    }
-    save(request, request.local_chunks + request.remote_chunks, prompt.whole_chunks());
-    request.state = State::kDecoding;
-    if (request.asked.answer_tokens == 1) {
-      finish(number);
-    } else {
-      engine.clock.join(number, request.asked.answer_tokens - 1,
-                        prompt.input_tokens + request.asked.answer_tokens / 2);
-    }
-  }
-}
-
-void FleetSimulation::finish(uint32_t number) {
-  Request& request = requests_[number];
-  Engine& engine = engines_[request.engine];
-  const Prompt& prompt = request.asked.prompt;
-  ++result_.done;
-  result_.output_tokens += request.asked.answer_tokens;
-  if (request.asked.answer_tokens > 1) {
-    result_.tpot.add((agenda_.now_ns() - request.first_token_ns) / (request.asked.answer_tokens - 1));
-  }
-  // The last token's KV is never computed.
-  const uint32_t total = (prompt.input_tokens + request.asked.answer_tokens - 1) / kChunkTokens;
-  save(request, prompt.whole_chunks(), total);
-  engine.reserved_chunks -= request.reserved_chunks;
-  engine.cache.set_capacity(capacity_chunks_ - engine.reserved_chunks);
-  // From the end to the beginning: of one text the end leaves first, as in vLLM.
-  warm_up(engine.cache, prompt, total);
-  uint32_t runs = request.pinned_runs;
-  while (prompt.run(runs, total).chunks > 0) ++runs;
-  while (runs-- > 0) {
-    const Run run = prompt.run(runs, total);
-    if (runs + 1 >= request.pinned_runs) engine.cache.put(run.key, run.chunks, agenda_.now_ns());
-    if (runs < request.pinned_runs) engine.cache.unpin(run.key);
-  }
-  --engine.running;
-  const int64_t follow_ns = workload_->follow_ns(request.asked.conversation, agenda_.now_ns());
-  if (follow_ns < options_.end_ns()) agenda_.book(follow_ns, kFollow, request.asked.conversation, 0);
-  end(number);
-}
-
-void FleetSimulation::end(uint32_t number) {
-  Request& request = requests_[number];
-  router_.done(request.engine);
-  request.state = State::kFree;
-  ++request.generation;
-  free_requests_.push_back(number);
-  --active_;
 }
 
 void FleetSimulation::push(Queue& queue, uint32_t number) {

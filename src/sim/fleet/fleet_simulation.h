@@ -78,10 +78,16 @@ class FleetSimulation {
     RandomStream stream{0, ""};
   };
 
-  // fleet_simulation.cc: a request's way through an engine.
+  // fleet_simulation.cc: events, and how requests come.
   void handle(const Event& event);
+  void look_ahead();
   void begin_new();
   void arrive(const Question& question);
+  void push(Queue& queue, uint32_t request);
+  uint32_t pop(Queue& queue);
+  void take_usage();
+
+  // fleet_turns.cc: a request's way through an engine.
   void enter(uint32_t request);
   void turn(uint32_t engine);
   void admit(uint32_t engine);
@@ -92,9 +98,8 @@ class FleetSimulation {
   void finish(uint32_t request);
   void end(uint32_t request);
   void rebook(uint32_t engine);
-  void push(Queue& queue, uint32_t request);
-  uint32_t pop(Queue& queue);
-  void take_usage();
+  void count_first_token(const Request& request);
+  void keep_prompt(Engine& engine, Request& request);
 
   // fleet_transfers.cc: between engine and store.
   void begin_fetch(uint32_t request, uint32_t stored_chunks);

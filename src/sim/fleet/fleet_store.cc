@@ -20,18 +20,22 @@ FleetStore::FleetStore(const FleetOptions& options)
   }
 }
 
-FleetStore::Match FleetStore::match(const Prompt& prompt, int64_t now_ns) {
-  Match found;
-  const uint32_t usable = prompt.usable_chunks();
+void FleetStore::warm_up(const Prompt& prompt, uint32_t from, uint32_t to) const {
   const auto each = [&](const auto& warm) {
     for (uint32_t index = 0;; ++index) {
-      const Run run = prompt.run(index, usable);
+      const Run run = prompt.run(index, to);
       if (run.chunks == 0) return;
-      warm(shards_[shard_of(run.key)].cache, run.key);
+      if (run.first + run.chunks > from) warm(shards_[shard_of(run.key)].cache, run.key);
     }
   };
   each([](const RunCache& cache, uint64_t key) { cache.prefetch_place(key); });
   each([](const RunCache& cache, uint64_t key) { cache.prefetch_run(key); });
+}
+
+FleetStore::Match FleetStore::match(const Prompt& prompt, int64_t now_ns) {
+  Match found;
+  const uint32_t usable = prompt.usable_chunks();
+  warm_up(prompt, 0, usable);
   for (uint32_t index = 0;; ++index) {
     const Run run = prompt.run(index, usable);
     if (run.chunks == 0) return found;

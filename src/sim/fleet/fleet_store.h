@@ -24,6 +24,9 @@ class FleetStore {
  public:
   explicit FleetStore(const FleetOptions& options);
 
+  /// Before chunks [from, to) of a prompt are looked for one after the other.
+  void warm_up(const Prompt& prompt, uint32_t from, uint32_t to) const;
+
   struct Match {
     uint32_t chunks = 0;  ///< leading ones of the prompt that are stored
     bool unanswered =

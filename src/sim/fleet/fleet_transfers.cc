@@ -129,6 +129,7 @@ void FleetSimulation::save(const Request& request, uint32_t from, uint32_t to) {
   if (!options_.store.present || !options_.store.save || to <= from) return;
   const int64_t now_ns = agenda_.now_ns();
   const uint32_t nic = nic_of(request.engine);
+  store_.warm_up(request.asked.prompt, from, to);
   for (uint32_t index = 0;; ++index) {
     const Run run = request.asked.prompt.run(index, to);
     if (run.chunks == 0) return;

@@ -51,6 +51,7 @@ class StepClock {
   /// When a prompt is through or a request leaves, if nothing changes; kNever when idle.
   int64_t next_ns() const;
 
+  void prefetch() const { __builtin_prefetch(heap_.data()); }
   size_t sequences() const { return heap_.size(); }
   double step_ns() const { return step_ns_; }
   int64_t busy_ns() const { return busy_ns_; }
