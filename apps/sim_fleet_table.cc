@@ -142,7 +142,7 @@ void print_end(const FleetRun& run, const char* name, std::FILE* out) {
 
 std::string with_commas(uint64_t count) {
   std::string made = std::to_string(count);
-  for (auto place = std::ssize(made) - 3; place > 0; place -= 3) made.insert(static_cast<size_t>(place), ",");
+  for (auto place = std::ssize(made) - 3; place > 0; place -= 3) made.insert(made.begin() + place, ',');
   return made;
 }
 
