@@ -12,7 +12,8 @@
 namespace shadowserve {
 namespace {
 
-constexpr double kPanelWidth = 400, kPanelHeight = 270, kLeft = 70, kTop = 110, kGap = 100;
+constexpr double kPanelWidth = 400, kPanelHeight = 270, kLeft = 70, kTop = 110, kGap = 100, kLegend = 62,
+                 kLegendRow = 17, kLegendRowsMax = 4;
 constexpr const char* kStored = "#1f6f8b";
 constexpr const char* kRecomputed = "#c2552d";
 constexpr const char* kLocal = "#5b8c3a";
@@ -34,14 +35,14 @@ class Panel {
     left_ = kLeft + place * (kPanelWidth + kGap);
   }
   void add(Line line) { lines_.push_back(std::move(line)); }
-  void linear_x() { log_x_ = false; }
+  void linear_x(double end) { log_x_ = false, end_x_ = end; }
   void log_y() { log_y_ = true; }
   void top_y(double top) { fixed_top_ = top; }
   std::string svg() {
     scale();
     std::string made = text_at(left_, kTop - 14, "font-weight=\"bold\"", title_);
     made += x_axis() + y_axis();
-    double legend = kTop + 16;
+    double legend = kTop + kPanelHeight + kLegend;
     for (const Line& line : lines_) {
       std::string points;
       for (const auto& [x, y] : line.points) points += fmt::format("{:.1f},{:.1f} ", place_x(x), place_y(y));
@@ -53,10 +54,9 @@ class Panel {
                               place_y(y), line.colour);
         }
       }
-      made += text_at(left_ + kPanelWidth - 6, legend,
-                      fmt::format("text-anchor=\"end\" fill=\"{}\"", line.colour),
-                      (line.dashed ? "- - " : "") + line.name);
-      legend += 17;
+      made += text_at(left_, legend, fmt::format("fill=\"{}\"", line.colour),
+                      (line.dashed ? "- - " : "\u2014 ") + line.name);
+      legend += kLegendRow;
     }
     return made;
   }
@@ -71,14 +71,22 @@ class Panel {
       }
     }
     if (lines_.empty() || high_x < low_x) low_x = 1, high_x = 10, low_y = 0.1, high_y = 1;
-    x0_ = log_x_ ? std::floor(std::log10(low_x)) : low_x;
-    x1_ = std::max(log_x_ ? std::ceil(std::log10(high_x)) : high_x, x0_ + 1e-9);
+    x0_ = log_x_ ? std::floor(std::log10(low_x)) : 0;
+    x1_ = std::max(log_x_ ? std::ceil(std::log10(high_x)) : end_x_, x0_ + 1e-9);
     if (log_x_ && x1_ <= x0_ + 0.5) x1_ = x0_ + 1;
     y0_ = log_y_ ? std::floor(std::log10(std::max(low_y, 1e-6))) : 0;
     y1_ = log_y_           ? std::ceil(std::log10(std::max(high_y, 1e-5)))
           : fixed_top_ > 0 ? fixed_top_
-                           : 1.25 * high_y;
+                           : round_top(high_y);
     if (y1_ <= y0_) y1_ = y0_ + 1;
+  }
+  /// Five ticks of 1, 2 or 5 times a power of ten.
+  static double round_top(double high) {
+    const double power = std::pow(10, std::floor(std::log10(std::max(high, 1e-9) / 5)));
+    for (const double step : {1.0, 2.0, 5.0}) {
+      if (5 * step * power >= high) return 5 * step * power;
+    }
+    return 50 * power;
   }
   double place_x(double x) const {
     const double at = ((log_x_ ? std::log10(x) : x) - x0_) / (x1_ - x0_);
@@ -114,7 +122,7 @@ class Panel {
   }
 
   std::string title_, x_name_;
-  double left_ = 0, x0_ = 0, x1_ = 1, y0_ = 0, y1_ = 1, fixed_top_ = 0;
+  double left_ = 0, x0_ = 0, x1_ = 1, y0_ = 0, y1_ = 1, fixed_top_ = 0, end_x_ = 1;
   bool log_x_ = true, log_y_ = false;
   std::vector<Line> lines_;
 };
@@ -122,7 +130,7 @@ class Panel {
 std::string picture(const FleetReport& report, const std::string& title, std::vector<Panel> panels) {
   const fleet::FleetOptions& options = report.pairs.front().stored.options;
   const double width = kLeft + static_cast<double>(panels.size()) * (kPanelWidth + kGap) - kGap / 2;
-  const double height = kTop + kPanelHeight + 60;
+  const double height = kTop + kPanelHeight + kLegend + kLegendRowsMax * kLegendRow;
   std::string made = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
       "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
@@ -131,11 +139,13 @@ std::string picture(const FleetReport& report, const std::string& title, std::ve
   made += text_at(20, 28, "font-size=\"17\" font-weight=\"bold\"", title);
   made += text_at(
       20, 50, "",
-      fmt::format("{}; NICs of {:g} Gbit/s, {:g} engines a shard; {}, {}, {:g} requests an engine and "
+      fmt::format("{}; NICs of {:g} Gbit/s, {:.3g} engines a shard; {}, {}, {:g} requests an engine and "
                   "second; {:g} h; "
                   "seed {}; commit {}",
                   options.engine_name, options.network.nic_gbit,
-                  static_cast<double>(options.engines) / std::max(1u, options.shard_count()),
+                  report.sweep && options.store.shards == 0
+                      ? options.store.engines_per_shard
+                      : static_cast<double>(options.engines) / std::max(1u, options.shard_count()),
                   workload_name(options.workload), routing_name(options.workload.routing),
                   options.workload.requests_per_engine_s, options.hours, options.seed, report.commit));
   made += text_at(20, 70, "fill=\"#666\"", "a simulation: docs/simulators/fleet.md has its assumptions");
@@ -161,7 +171,7 @@ std::string one_fleet(const FleetReport& report) {
   if (pair.recomputed)
     times.add({"recompute only", kRecomputed, false, distribution(pair.recomputed->result.ttft)});
   Panel sources(1, "Where prompt tokens came from", "minutes");
-  sources.linear_x();
+  sources.linear_x(60 * pair.stored.options.hours);
   sources.top_y(1);
   Points local, hits;
   const double minutes = pair.stored.options.hours;  // of a slice: a sixtieth of all hours
