@@ -123,6 +123,10 @@ unpack_sysroot() {
   find "$into.new" -type l -lname '/*' | while read -r link; do
     ln -sfn --relative "$into.new$(readlink "$link")" "$link"
   done
+  # Some packages' CMake files name places outright, which would be this machine's.
+  find "$into.new/usr/lib/aarch64-linux-gnu/cmake" -name '*.cmake' -exec sed -i \
+    -e "s#\([\";]\)/usr/lib/aarch64-linux-gnu/lib#\1$into/usr/lib/aarch64-linux-gnu/lib#g" \
+    -e "s#^set(_IMPORT_PREFIX \"/usr\")#set(_IMPORT_PREFIX \"$into/usr\")#" {} +
   # What each library's users have to depend on, for the .deb.
   mkdir -p "$into.new/packages"
   for package in "$state"/cache/archives/*.deb; do
