@@ -58,8 +58,8 @@ Command add_doctor_command(CLI::App& root) {
   app->footer(kFooter);
   const auto options = std::make_shared<DoctorOptions>();
   options->settings.add_to(
-      *app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory", "engines", "listen",
-             "tls_certificate", "tls_key", "tls_ca", "tls_name", "window"});
+      *app, {"store", "socket", "cores", "fetch_slots", "save_slots", "pin_memory", "engines", "receive",
+             "listen", "tls_certificate", "tls_key", "tls_ca", "tls_name", "window"});
   app->add_option("--python", options->python, "the engine's Python")
       ->type_name("PATH")
       ->capture_default_str();

@@ -15,6 +15,8 @@
 #include "doctor.h"
 #include "memory/shared_region.h"
 #include "store/store_url.h"
+#include "world/receive_choice.h"
+#include "world/stream_io_uring.h"
 
 namespace shadowserve {
 namespace {
@@ -203,12 +205,29 @@ Finding examine_bluefield(const Settings& settings) {
   return finding;
 }
 
+/// Whether io_uring is allowed here, asked for or not.
+Finding examine_receive(const Settings& settings) {
+  const std::string& asked = settings.text("receive");
+  const IoUringFinding ring = find_io_uring();
+  Finding finding{Finding::kOk, "receive", "", ""};
+  if (asked == kReceiveSockets) {
+    finding.found = "through sockets; " + (ring.usable ? ring.found + " would work, too" : ring.found);
+  } else if (ring.usable) {
+    finding.found = "through " + ring.found;
+  } else {
+    finding.grade = Finding::kWarn;
+    finding.found = ring.found + ": the data plane will receive through sockets";
+    finding.advice = ring.remedy;
+  }
+  return finding;
+}
+
 }  // namespace
 
 std::vector<Finding> examine_machine(const Settings& settings) {
-  return {examine_cores(settings),       examine_simd(),       examine_memory(settings),
-          examine_memory_lock(settings), examine_huge_pages(), examine_disk(settings),
-          examine_bluefield(settings)};
+  return {examine_cores(settings),       examine_simd(),           examine_memory(settings),
+          examine_memory_lock(settings), examine_huge_pages(),     examine_disk(settings),
+          examine_bluefield(settings),   examine_receive(settings)};
 }
 
 }  // namespace shadowserve

@@ -20,6 +20,7 @@ Examples:
   shadowserve plane                                            a RocksDB store in ~/.cache, cores not pinned
   shadowserve plane --store 'rocksdb:/var/lib/kv?limit=100GB' --cores 2-3
   shadowserve plane --store redis://cache:6379 --cores 1       many machines, one store
+  shadowserve plane --store redis://cache:6379 --receive io_uring
   shadowserve plane --engines bluefield                        on a BlueField: its engines inflate and copy
   shadowserve plane --listen tls://0.0.0.0:7601 --tls-certificate plane.pem --tls-key plane.key --tls-ca ca.pem \
                     --window /run/shadowserve-window.sock      also for engines across a network, see shadowserve link keys
@@ -63,6 +64,7 @@ int run_plane(const Settings& settings) {
   options.pin_memory = settings.flag("pin_memory");
   options.separate_stages = settings.flag("separate_stages");
   options.engines = settings.text("engines");
+  options.receive = settings.text("receive");
   make_store_folder(options.store_url);
   std::string message;
   const auto plane = Plane::start(options, message);
@@ -83,8 +85,9 @@ Command add_plane_command(CLI::App& root) {
   CLI::App* app = root.add_subcommand("plane", "Run the data plane");
   app->footer(kFooter);
   const auto flags = std::make_shared<SettingFlags>();
-  flags->add_to(*app, {"store", "socket", "listen", "tls_certificate", "tls_key", "tls_ca", "window", "cores",
-                       "fetch_slots", "save_slots", "spin_us", "pin_memory", "separate_stages", "engines"});
+  flags->add_to(
+      *app, {"store", "socket", "listen", "tls_certificate", "tls_key", "tls_ca", "window", "cores",
+             "fetch_slots", "save_slots", "spin_us", "pin_memory", "separate_stages", "engines", "receive"});
   return {app, [flags] { return run_plane(flags->load()); }};
 }
 

@@ -13,6 +13,8 @@ pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+# Only `receive = "io_uring"` needs it; without it the command says so.
+pkg_check_modules(URING IMPORTED_TARGET liburing>=2.3)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   # Kernels hold vectors in structures, which the sizeless vectors of SVE cannot be: NEON is what Arm gets.
   target_compile_definitions(PkgConfig::HWY INTERFACE "HWY_DISABLED_TARGETS=(HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")

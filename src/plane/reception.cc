@@ -188,11 +188,14 @@ Result<std::shared_ptr<const CalibratedModel>> Reception::read_model(const LinkH
     return fail(file.error());
   }
   const std::string_view profile(hello.profile, strnlen(hello.profile, sizeof(hello.profile)));
-  return models_.open(*file, profile, hello.geometry, message);
+  return models_.open(*file, profile, hello.geometry.geometry(), message);
 }
 
 void Reception::greet(Peer& peer, const LinkHello& hello, ReceivedFds& received) {
-  std::string message = "all sessions of this data plane are taken";
+  std::string message = fmt::format(
+      "all {} sessions of this data plane are taken (an engine needs one for its scheduler and one for each "
+      "rank): start another data plane for the others",
+      sessions_.size());
   Session* session = nullptr;
   for (Session& row : sessions_) {
     if (row.state() == Session::kFree) session = &row;

@@ -11,6 +11,7 @@
 #include "contract/check.h"
 #include "store/store_url.h"
 #include "wire/socket_path.h"
+#include "world/receive_choice.h"
 
 namespace shadowserve {
 namespace {
@@ -55,6 +56,10 @@ constexpr std::array kSpecs = {
     SettingSpec{"engines", SettingKind::kEngines, "WHO",
                 "who inflates and copies: host (this core), bluefield (the first one found) or "
                 "bluefield@PCI-ADDRESS"},
+    SettingSpec{
+        "receive", SettingKind::kReceive, "HOW",
+        "how bytes of a store across the network are received: sockets, or io_uring (fewer calls into the "
+        "kernel; sockets where it is refused)"},
 };
 
 const SettingSpec* find_spec(std::string_view name) {
@@ -91,6 +96,8 @@ std::string complaint(const SettingSpec& spec, std::string_view value) {
       return named || placed ? ""
                              : "must be host, bluefield or bluefield@PCI-ADDRESS (bluefield@0000:03:00.0)";
     }
+    case SettingKind::kReceive:
+      return value == kReceiveSockets || value == kReceiveIoUring ? "" : "must be sockets or io_uring";
     case SettingKind::kCores:
       return parse_cores(value)
                  ? ""
@@ -121,6 +128,7 @@ Settings::Settings(const std::map<std::string, std::string>& environment) {
   values_["pin_memory"] = {"true", "default"};
   values_["separate_stages"] = {"false", "default"};
   values_["engines"] = {"host", "default"};
+  values_["receive"] = {std::string(kReceiveSockets), "default"};
   SS_CHECK(values_.size() == kSpecs.size(), "every setting has a default");
 }
 

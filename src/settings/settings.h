@@ -12,7 +12,7 @@
 
 namespace shadowserve {
 
-enum class SettingKind : uint8_t { kText, kCount, kSwitch, kCores, kEngines };
+enum class SettingKind : uint8_t { kText, kCount, kSwitch, kCores, kEngines, kReceive };
 
 /// One setting. Its name is `fetch_slots` in a file, SHADOWSERVE_FETCH_SLOTS in the environment and
 /// --fetch-slots on the command line.

@@ -7,7 +7,8 @@
 
 namespace shadowserve {
 
-Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::string& message) {
+Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::string& message,
+                                                 StreamMaker make_stream) {
   const Result<StoreUrl> address = parse_store_url(url, message);
   if (!address) return fail(address.error());
   switch (address->scheme) {
@@ -28,6 +29,7 @@ Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::stri
       options.password = address->password;
       options.database = address->database;
       options.rate_bits_per_s = address->rate_bits_per_s;
+      options.make_stream = std::move(make_stream);
       return open_redis_store(options, message);
     }
   }

@@ -11,6 +11,7 @@
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
 #include "world/clock.h"
+#include "world/stream.h"
 
 namespace shadowserve {
 
@@ -48,6 +49,10 @@ class RecordStore {
   /// kNone = it exists, kMiss = it does not. Calls between two polls travel as one batch.
   virtual Result<void> exists(uint64_t ticket, const StoreKey& key, uint64_t deadline_ns) = 0;
 
+  /// Tells where most records will be received, for clients that can make use of it. At start; may block. The
+  /// memory outlives the client.
+  virtual void use_memory(std::span<std::byte>) {}
+
   /// Drives I/O and collects completions, oldest first; returns how many were written to `out`.
   virtual size_t poll(std::span<StoreDone> out) = 0;
 
@@ -81,7 +86,9 @@ class StoreBackend {
 };
 
 /// On failure `message` says in one sentence what is wrong and what to do (start-up error). A Redis that is
-/// down at start is not an error: clients connect, and reconnect, by themselves.
-Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::string& message);
+/// down at start is not an error: clients connect, and reconnect, by themselves. `make_stream`: for stores
+/// across a network.
+Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::string& message,
+                                                 StreamMaker make_stream = {});
 
 }  // namespace shadowserve

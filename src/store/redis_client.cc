@@ -27,8 +27,7 @@ RedisClient::RedisClient(std::shared_ptr<const RedisTarget> target, const Clock&
       operations_(size_t{depth} * 2),
       done_(depth),
       depth_(depth) {
-  dial_.step(clock_.now_ns());
-  wake_.wake_now();
+  wake_.wake_now();  // the first poll() connects: a stream may belong to the thread that does
 }
 
 RedisClient::Operation* RedisClient::reserve(Result<void>& result) {

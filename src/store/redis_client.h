@@ -22,6 +22,7 @@ class RedisClient final : public RecordStore {
   Result<void> put(uint64_t ticket, const StoreKey& key, std::span<const std::byte> from,
                    uint64_t deadline_ns) override;
   Result<void> exists(uint64_t ticket, const StoreKey& key, uint64_t deadline_ns) override;
+  void use_memory(std::span<std::byte> memory) override { dial_.stream().use_memory(memory); }
   size_t poll(std::span<StoreDone> out) override;
   int wake_fd() const override { return wake_.fd(); }
   size_t in_flight() const override { return in_flight_; }

@@ -46,7 +46,7 @@ void RedisDial::drop(uint64_t now_ns, const char* reason, std::string_view detai
   }
   stream_->close();
   reader_.reset();
-  output_wanted_ = input_held_ = false;
+  output_asked_ = output_wanted_ = input_held_ = false;
   if (state_ == State::kUp) {  // it was good: the same address again, soon
     error_ = Error::kStoreDown;
     backoff_ns_ = kBackoffNsMin;
@@ -69,9 +69,14 @@ void RedisDial::watch_for(bool input, bool output) {
   wake_.change(stream_->fd(), input, output);
 }
 
+void RedisDial::want_output(bool wanted) {
+  output_asked_ = wanted;
+  watch_for(!input_held_, wanted || stream_->wants_output());
+}
+
 uint64_t RedisDial::hold_input() {
   const uint64_t until_ns = stream_->input_held_until_ns();
-  watch_for(until_ns == 0, output_wanted_);
+  watch_for(until_ns == 0, output_asked_ || stream_->wants_output());
   return until_ns == 0 ? StoreWake::kNever : until_ns;
 }
 
@@ -84,7 +89,7 @@ void RedisDial::connect(uint64_t now_ns) {
     error_ = Error::kStoreDown;
     return drop(now_ns, "cannot connect", std::strerror(stream_->why()));
   }
-  output_wanted_ = true;
+  output_asked_ = output_wanted_ = true;
   wake_.watch(stream_->fd(), true);
 }
 

@@ -54,9 +54,9 @@ class RedisDial {
   uint64_t next_ns() const { return state_ == State::kUp ? StoreWake::kNever : next_ns_; }
   Stream& stream() { return *stream_; }
   /// While up: whether epoll should report that output is possible.
-  void want_output(bool wanted) { watch_for(!input_held_, wanted); }
-  /// After reading: epoll is told whether the stream holds input back. Until when: call step() and read again
-  /// then (kNever: it does not).
+  void want_output(bool wanted);
+  /// After reading: epoll is told whether the stream holds input back, and whether it waits for output
+  /// itself. Until when: call step() and read again then (kNever: it does not).
   uint64_t hold_input();
   const std::string& name() const { return target_->name; }
 
@@ -74,6 +74,7 @@ class RedisDial {
   State state_ = State::kDown;
   Error error_ = Error::kStoreDown;
   bool first_attempt_ = true;
+  bool output_asked_ = false;  // by whoever has something to send
   bool output_wanted_ = false;
   bool input_held_ = false;
   bool told_down_ = false;  // a log line says that there is no connection

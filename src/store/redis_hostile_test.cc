@@ -11,6 +11,7 @@
 #include "store/redis_process.h"
 #include "store/redis_store.h"
 #include "store/store_trial.h"
+#include "world/stream_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -58,15 +59,27 @@ class LiarServer {
   std::thread thread_;
 };
 
-StoreDone get_from(const LiarServer& server, std::span<std::byte> into, uint64_t patience_ns) {
-  std::string message;
-  auto backend = open_redis_store(server.options(), message);
-  EXPECT_TRUE(backend) << message;
-  StoreTrial trial(std::move(*(*backend)->client(StoreTrial::clock(), 4)));
-  return trial.get(1, into, patience_ns);
-}
+/// Over each kind of stream.
+class RedisHostile : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (make_trial_stream(GetParam(), why) == nullptr) GTEST_SKIP() << why;
+  }
+  StoreDone get_from(const LiarServer& server, std::span<std::byte> into, uint64_t patience_ns) {
+    RedisOptions options = server.options();
+    options.make_stream = trial_stream_maker(GetParam());
+    std::string message;
+    auto backend = open_redis_store(options, message);
+    EXPECT_TRUE(backend) << message;
+    StoreTrial trial(std::move(*(*backend)->client(StoreTrial::clock(), 4)));
+    // As a data plane does: the value's place is known to the kernel.
+    trial.store().use_memory(into);
+    return trial.get(1, into, patience_ns);
+  }
+};
 
-TEST(RedisHostile, IsNotRedisAtAll) {
+TEST_P(RedisHostile, IsNotRedisAtAll) {
   for (const char* greeting :
        {"HTTP/1.1 400 Bad Request\r\n\r\n", "SSH-2.0-OpenSSH\r\n", "$5\r\nhello\r\n", ":1\r\n"}) {
     LiarServer server(greeting, "");
@@ -75,7 +88,7 @@ TEST(RedisHostile, IsNotRedisAtAll) {
   }
 }
 
-TEST(RedisHostile, AnswersWithTheWrongType) {
+TEST_P(RedisHostile, AnswersWithTheWrongType) {
   for (const char* answer :
        {"+OK\r\n", ":1\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n", "$-5\r\n", "$99999999999\r\n", "garbage"}) {
     LiarServer server("+PONG\r\n", answer);
@@ -84,20 +97,20 @@ TEST(RedisHostile, AnswersWithTheWrongType) {
   }
 }
 
-TEST(RedisHostile, AnswersMoreThanWasAsked) {
+TEST_P(RedisHostile, AnswersMoreThanWasAsked) {
   LiarServer server("+PONG\r\n+PONG\r\n", "");
   std::vector<std::byte> into(10);
   EXPECT_EQ(get_from(server, into, 1'000 * kNsPerMs).error, Error::kStoreDown);
 }
 
-TEST(RedisHostile, NeverWritesBehindTheMemory) {
+TEST_P(RedisHostile, NeverWritesBehindTheMemory) {
   LiarServer server("+PONG\r\n", "$11\r\nhello world\r\n");
   std::vector<std::byte> into(64, std::byte{9});
   EXPECT_EQ(get_from(server, std::span(into).first(10), 1'000 * kNsPerMs).error, Error::kNoCapacity);
   EXPECT_EQ(into, std::vector<std::byte>(64, std::byte{9}));
 }
 
-TEST(RedisHostile, StopsInTheMiddleOfAValue) {
+TEST_P(RedisHostile, StopsInTheMiddleOfAValue) {
   LiarServer server("+PONG\r\n", "$1000\r\nhello");
   std::vector<std::byte> into(1000);
   const uint64_t begin_ns = StoreTrial::clock().now_ns();
@@ -105,19 +118,22 @@ TEST(RedisHostile, StopsInTheMiddleOfAValue) {
   EXPECT_LT(StoreTrial::clock().now_ns() - begin_ns, 200 * kNsPerMs);
 }
 
-TEST(RedisHostile, SaysNoInManyWords) {
+TEST_P(RedisHostile, SaysNoInManyWords) {
   LiarServer server("+PONG\r\n", "-MOVED 3999 127.0.0.1:6381 " + std::string(500, 'x') + "\r\n");
   std::vector<std::byte> into(10);
   EXPECT_EQ(get_from(server, into, 1'000 * kNsPerMs).error, Error::kStoreRefused);
 }
 
-TEST(RedisHostile, NeverGreets) {
+TEST_P(RedisHostile, NeverGreets) {
   LiarServer server("", "");
   std::vector<std::byte> into(10);
   const uint64_t begin_ns = StoreTrial::clock().now_ns();
   EXPECT_EQ(get_from(server, into, 2'000 * kNsPerMs).error, Error::kStoreDown);
   EXPECT_LT(StoreTrial::clock().now_ns() - begin_ns, 1'000 * kNsPerMs);
 }
+
+INSTANTIATE_TEST_SUITE_P(Streams, RedisHostile, testing::ValuesIn(kReceiveTrials),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace shadowserve

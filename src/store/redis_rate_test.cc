@@ -5,6 +5,7 @@
 #include "contract/limits.h"
 #include "store/redis_process.h"
 #include "store/store_trial.h"
+#include "world/stream_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -56,14 +57,19 @@ class PacedGets {
   std::vector<std::unique_ptr<RecordStore>> clients_;
 };
 
-TEST(RedisRate, IsKeptWithoutSpinning) {
+class RedisRateTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(RedisRateTest, IsKeptWithoutSpinning) {
+  std::string why;
+  if (make_trial_stream(GetParam(), why) == nullptr) GTEST_SKIP() << why;
   RedisProcess server;
   std::string message;
-  const auto unlimited = open_store(server.url(), message).value();
+  const auto unlimited = open_store(server.url(), message, trial_stream_maker(GetParam())).value();
   StoreTrial trial(std::move(*unlimited->client(StoreTrial::clock(), 4)));
   ASSERT_EQ(trial.put(1, kBytes), Error::kNone);
   for (const int clients : {1, 2}) {
-    const auto limited = open_store(server.url() + "?rate=160mbit", message).value();
+    const auto limited =
+        open_store(server.url() + "?rate=160mbit", message, trial_stream_maker(GetParam())).value();
     const Pace pace = PacedGets(*limited, clients).run(8);
     // What was saved up before the first read is a sixteenth of it all.
     EXPECT_LT(pace.mbit_per_s, 160 * 1.15) << clients << " clients share the rate";
@@ -73,6 +79,9 @@ TEST(RedisRate, IsKeptWithoutSpinning) {
   }
   EXPECT_GT(PacedGets(*unlimited, 1).run(8).mbit_per_s, 160 * 2) << "the negative control";
 }
+
+INSTANTIATE_TEST_SUITE_P(Streams, RedisRateTest, testing::ValuesIn(kReceiveTrials),
+                         [](const auto& info) { return info.param; });
 
 TEST(RedisRate, IsToldWithTheAddress) {
   std::string message;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,7 +21,7 @@ struct RedisOptions {
   /// No byte for this long while an answer is overdue means that the server is gone, though TCP does not
   /// know.
   uint64_t silence_ns_max = 1'000'000'000;
-  std::function<std::unique_ptr<Stream>()> make_stream;  ///< empty: TCP
+  StreamMaker make_stream;  ///< empty: TCP
 };
 
 /// Looks the host up (blocks); does not connect. kConfig when there is no such host.

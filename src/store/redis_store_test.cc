@@ -10,6 +10,7 @@
 #include "store/redis_process.h"
 #include "store/store_trial.h"
 #include "world/stream_faulty.h"
+#include "world/stream_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -27,14 +28,24 @@ StoreTrial connect(StoreBackend& backend, uint32_t depth = 64) {
   return StoreTrial(std::move(*backend.client(StoreTrial::clock(), depth)));
 }
 
-RedisOptions at(const RedisProcess& server, std::string password = "") {
-  RedisOptions options;
-  options.port = static_cast<uint16_t>(server.port());
-  options.password = std::move(password);
-  options.silence_ns_max = 300 * kMs;
-  options.connect_ns_max = 300 * kMs;
-  return options;
-}
+/// Over each kind of stream.
+class RedisStoreTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (make_trial_stream(GetParam(), why) == nullptr) GTEST_SKIP() << why;
+  }
+  std::unique_ptr<Stream> stream() const { return trial_stream_maker(GetParam())(); }
+  RedisOptions at(const RedisProcess& server, std::string password = "") const {
+    RedisOptions options;
+    options.port = static_cast<uint16_t>(server.port());
+    options.password = std::move(password);
+    options.silence_ns_max = 300 * kMs;
+    options.connect_ns_max = 300 * kMs;
+    options.make_stream = trial_stream_maker(GetParam());
+    return options;
+  }
+};
 
 /// Tries until the store answers; false when it never does.
 bool comes_back(StoreTrial& trial) {
@@ -45,7 +56,7 @@ bool comes_back(StoreTrial& trial) {
   return false;
 }
 
-TEST(RedisStore, LogsInAndSelectsADatabase) {
+TEST_P(RedisStoreTest, LogsInAndSelectsADatabase) {
   RedisProcess server("p@ss w/rd");
   RedisOptions options = at(server, "p@ss w/rd");
   auto zero = open(options);
@@ -58,7 +69,7 @@ TEST(RedisStore, LogsInAndSelectsADatabase) {
   EXPECT_EQ(other.put(2, 10), Error::kNone);
 }
 
-TEST(RedisStore, IsRefusedWithoutTheRightPassword) {
+TEST_P(RedisStoreTest, IsRefusedWithoutTheRightPassword) {
   RedisProcess server("right");
   for (const char* password : {"", "wrong"}) {
     auto backend = open(at(server, password));
@@ -68,7 +79,7 @@ TEST(RedisStore, IsRefusedWithoutTheRightPassword) {
   }
 }
 
-TEST(RedisStore, FailsAtOnceWhileDownAndConnectsLater) {
+TEST_P(RedisStoreTest, FailsAtOnceWhileDownAndConnectsLater) {
   RedisProcess server;
   server.kill();
   auto backend = open(at(server));
@@ -81,7 +92,7 @@ TEST(RedisStore, FailsAtOnceWhileDownAndConnectsLater) {
   EXPECT_TRUE(comes_back(trial));
 }
 
-TEST(RedisStore, SurvivesKillAndRestartInTheMiddle) {
+TEST_P(RedisStoreTest, SurvivesKillAndRestartInTheMiddle) {
   RedisProcess server;
   auto backend = open(at(server));
   StoreTrial trial = connect(*backend);
@@ -112,7 +123,7 @@ TEST(RedisStore, SurvivesKillAndRestartInTheMiddle) {
   EXPECT_EQ(trial.twice(), 0u);
 }
 
-TEST(RedisStore, KeepsDeadlinesWhileTheServerIsStoppedAndDropsLateAnswers) {
+TEST_P(RedisStoreTest, KeepsDeadlinesWhileTheServerIsStoppedAndDropsLateAnswers) {
   RedisProcess server;
   auto backend = open(at(server));
   StoreTrial trial = connect(*backend);
@@ -133,7 +144,7 @@ TEST(RedisStore, KeepsDeadlinesWhileTheServerIsStoppedAndDropsLateAnswers) {
   EXPECT_EQ(std::count(into.begin(), into.end(), std::byte{1}), 500'000);
 }
 
-TEST(RedisStore, TakesASilentServerForDown) {
+TEST_P(RedisStoreTest, TakesASilentServerForDown) {
   RedisProcess server;
   auto backend = open(at(server));
   StoreTrial trial = connect(*backend);
@@ -153,7 +164,7 @@ TEST(RedisStore, TakesASilentServerForDown) {
   EXPECT_EQ(trial.get(1), trial_value(1, 1000));
 }
 
-TEST(RedisStore, EndsAPutWhoseDeadlinePassesInTheMiddle) {
+TEST_P(RedisStoreTest, EndsAPutWhoseDeadlinePassesInTheMiddle) {
   RedisProcess server;
   auto backend = open(at(server));
   StoreTrial trial = connect(*backend);
@@ -174,7 +185,7 @@ TEST(RedisStore, EndsAPutWhoseDeadlinePassesInTheMiddle) {
   EXPECT_TRUE(comes_back(trial));
 }
 
-TEST(RedisStore, GoesOnReadingWhenTheServerIsFull) {
+TEST_P(RedisStoreTest, GoesOnReadingWhenTheServerIsFull) {
   RedisProcess server("", {"--maxmemory", "8mb", "--maxmemory-policy", "noeviction"});
   auto backend = open(at(server));
   StoreTrial trial = connect(*backend);
@@ -185,7 +196,7 @@ TEST(RedisStore, GoesOnReadingWhenTheServerIsFull) {
   EXPECT_EQ(trial.get(0), trial_value(0, 500'000));
 }
 
-TEST(RedisStore, IsRightOverStreamsThatAreNot) {
+TEST_P(RedisStoreTest, IsRightOverStreamsThatAreNot) {
   RedisProcess server;
   size_t good = 0, failed = 0;
   for (uint64_t seed = 1; seed <= 4; ++seed) {
@@ -195,9 +206,7 @@ TEST(RedisStore, IsRightOverStreamsThatAreNot) {
                                  .stall = 0.2,
                                  .reset_after_bytes = 1'000'000,
                                  .refused_connects = 1};
-    options.make_stream = [faults] {
-      return std::make_unique<FaultyStream>(std::make_unique<TcpStream>(), faults);
-    };
+    options.make_stream = [this, faults] { return std::make_unique<FaultyStream>(stream(), faults); };
     auto backend = open(options);
     StoreTrial trial = connect(*backend, 8);
     std::mt19937_64 random(seed);
@@ -237,34 +246,35 @@ class CountingStream final : public Stream {
   struct Counts {
     size_t writes = 0, read_bytes = 0;
   };
-  explicit CountingStream(Counts& counts) : counts_(counts) {}
-  Result<void> connect(const StreamAddress& to) override { return tcp_.connect(to); }
-  Result<bool> ready() override { return tcp_.ready(); }
+  CountingStream(std::unique_ptr<Stream> inner, Counts& counts) : inner_(std::move(inner)), counts_(counts) {}
+  Result<void> connect(const StreamAddress& to) override { return inner_->connect(to); }
+  Result<bool> ready() override { return inner_->ready(); }
   Result<size_t> readv(std::span<const iovec> into) override {
-    const Result<size_t> got = tcp_.readv(into);
+    const Result<size_t> got = inner_->readv(into);
     counts_.read_bytes += got.value_or(0);
     return got;
   }
   Result<size_t> writev(std::span<const iovec> from) override {
     ++counts_.writes;
-    return tcp_.writev(from);
+    return inner_->writev(from);
   }
-  int fd() const override { return tcp_.fd(); }
-  bool wants_output() const override { return tcp_.wants_output(); }
-  bool has_input() const override { return false; }
-  void close() override { tcp_.close(); }
-  int why() const override { return tcp_.why(); }
+  int fd() const override { return inner_->fd(); }
+  bool wants_output() const override { return inner_->wants_output(); }
+  bool has_input() const override { return inner_->has_input(); }
+  Result<void> flush() override { return inner_->flush(); }
+  void close() override { inner_->close(); }
+  int why() const override { return inner_->why(); }
 
  private:
-  TcpStream tcp_;
+  std::unique_ptr<Stream> inner_;
   Counts& counts_;
 };
 
-TEST(RedisStore, ReceivesABoundedAmountInOnePollAndSendsQuestionsTogether) {
+TEST_P(RedisStoreTest, ReceivesABoundedAmountInOnePollAndSendsQuestionsTogether) {
   RedisProcess server;
   CountingStream::Counts counts;
   RedisOptions options = at(server);
-  options.make_stream = [&counts] { return std::make_unique<CountingStream>(counts); };
+  options.make_stream = [&] { return std::make_unique<CountingStream>(stream(), counts); };
   auto backend = open(options);
   StoreTrial trial = connect(*backend, 100);
   ASSERT_EQ(trial.put(1, kRecordBytesMax), Error::kNone);
@@ -289,6 +299,9 @@ TEST(RedisStore, ReceivesABoundedAmountInOnePollAndSendsQuestionsTogether) {
   for (int i = 0; i < 100; ++i) ASSERT_EQ(trial.wait(i).error, Error::kNone);
   EXPECT_EQ(counts.writes, 1u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Streams, RedisStoreTest, testing::ValuesIn(kReceiveTrials),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace shadowserve

@@ -6,6 +6,7 @@
 #include "memory/frozen_heap.h"
 #include "store/redis_process.h"
 #include "store/store_trial.h"
+#include "world/stream_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -49,13 +50,14 @@ bool play(RecordStore& store, const Clock& clock, std::span<std::byte> memory) {
   return true;
 }
 
-void expect_no_allocations(const std::string& url) {
+void expect_no_allocations(const std::string& url, StreamMaker make_stream = {}) {
   std::string message;
-  auto backend = open_store(url, message);
+  auto backend = open_store(url, message, std::move(make_stream));
   ASSERT_TRUE(backend) << message;
   const MonotonicClock clock;
   auto store = std::move(*(*backend)->client(clock, 32));
   std::vector<std::byte> memory(20 * 50'000);
+  store->use_memory(memory);
   bool good = false;
   uint64_t allocations = 0;
   {
@@ -90,6 +92,13 @@ TEST_F(Allocations, NoneByMemory) { expect_no_allocations("memory:"); }
 TEST_F(Allocations, NoneByRedis) {
   RedisProcess server;
   expect_no_allocations(server.url());
+}
+
+TEST_F(Allocations, NoneByRedisThroughIoUring) {
+  std::string why;
+  if (make_trial_stream("io_uring", why) == nullptr) GTEST_SKIP() << why;
+  RedisProcess server;
+  expect_no_allocations(server.url(), trial_stream_maker("io_uring"));
 }
 
 TEST_F(Allocations, NoneByRocksdb) {

@@ -8,6 +8,7 @@
 #include "memory/frozen_heap.h"
 #include "store/redis_process.h"
 #include "store/store_trial.h"
+#include "world/stream_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -16,7 +17,13 @@ class EveryStore : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     std::string url = "memory:?limit=256MB";
-    if (GetParam() == "redis") {
+    StreamMaker make_stream;
+    if (GetParam() == "redis_io_uring") {
+      std::string why;
+      if (make_trial_stream("io_uring", why) == nullptr) GTEST_SKIP() << why;
+      make_stream = trial_stream_maker("io_uring");
+    }
+    if (GetParam().starts_with("redis")) {
       redis_ = std::make_unique<RedisProcess>("s3cret");
       url = redis_->url();
     } else if (GetParam() == "rocksdb") {
@@ -25,7 +32,7 @@ class EveryStore : public testing::TestWithParam<std::string> {
       url = "rocksdb:" + folder_ + "?limit=256MB";
     }
     std::string message;
-    auto opened = open_store(url, message);
+    auto opened = open_store(url, message, make_stream);
     ASSERT_TRUE(opened) << message;
     backend_ = std::move(*opened);
   }
@@ -133,6 +140,7 @@ TEST_P(EveryStore, MayBeClosedWithOperationsInFlight) {
   std::vector<std::vector<std::byte>> memory(64, std::vector<std::byte>(100'000));
   {
     StoreTrial trial = client();
+    trial.store().use_memory(memory[0]);
     ASSERT_EQ(trial.put(1, 100'000), Error::kNone);
     for (size_t i = 0; i < memory.size(); ++i) {
       ASSERT_TRUE(trial.store().get(i, trial_key(1), memory[i], trial.in(StoreTrial::kPatienceNs)));
@@ -144,7 +152,7 @@ TEST_P(EveryStore, MayBeClosedWithOperationsInFlight) {
   for (auto& bytes : memory) ASSERT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{1}), 100'000);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, EveryStore, testing::Values("memory", "redis", "rocksdb"),
+INSTANTIATE_TEST_SUITE_P(Stores, EveryStore, testing::Values("memory", "redis", "redis_io_uring", "rocksdb"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

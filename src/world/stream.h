@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,12 +41,16 @@ class Stream {
 
   /// Receives into `into`, in order. 0 = nothing there now. The end of the stream is a failure (why() is 0).
   virtual Result<size_t> readv(std::span<const iovec> into) = 0;
-  /// Sends as much as fits now, possibly 0. The bytes may be reused when it returns.
+  /// Sends as much as fits now, possibly 0. The bytes may be reused when it returns. A stream may keep some
+  /// of them to send them with the next readv().
   virtual Result<size_t> writev(std::span<const iovec> from) = 0;
+  /// Sends what writev() kept, as far as it fits. For whoever does not call readv() next.
+  virtual Result<void> flush() { return {}; }
 
   /// For epoll; -1 while closed. A new one after each connect().
   virtual int fd() const = 0;
-  /// True when the stream waits for output to be possible even if its user has nothing to send (a handshake).
+  /// True when the stream waits for output to be possible even if its user has nothing to send (a handshake,
+  /// or bytes that writev() kept).
   virtual bool wants_output() const = 0;
   /// True when bytes were received below this interface that epoll no longer reports (TLS): read before
   /// sleep.
@@ -53,9 +59,15 @@ class Stream {
   /// output only meanwhile, or epoll never lets its caller sleep, and read again then.
   virtual uint64_t input_held_until_ns() const { return 0; }
   virtual void close() = 0;
+  /// Tells where most of what is received will go, for streams that can make use of it. At start, before the
+  /// first ready(); may block. The memory outlives the stream.
+  virtual void use_memory(std::span<std::byte>) {}
   /// errno of the last failure; 0 = the peer closed.
   virtual int why() const = 0;
 };
+
+/// How a connection's stream is made, at start. Empty: TCP.
+using StreamMaker = std::function<std::unique_ptr<Stream>()>;
 
 /// TCP, no delay, keep-alive.
 class TcpStream final : public Stream {

@@ -25,7 +25,10 @@ Result<size_t> FaultyStream::move(std::span<const iovec> parts, bool reading) {
     why_ = ECONNRESET;
     return fail(Error::kSystem);
   }
-  if (std::uniform_real_distribution<double>(0, 1)(random_) < faults_.stall) return size_t{0};
+  if (std::uniform_real_distribution<double>(0, 1)(random_) < faults_.stall) {
+    if (reading && !inner_->flush()) return fail(Error::kSystem);
+    return size_t{0};
+  }
   const uint64_t most = std::min<uint64_t>(faults_.transfer_bytes_max, bytes_left_);
   uint64_t room = most == UINT64_MAX ? most : std::uniform_int_distribution<uint64_t>(1, most)(random_);
   std::array<iovec, 64> shortened;

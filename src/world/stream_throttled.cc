@@ -55,6 +55,8 @@ Result<size_t> ThrottledStream::readv(std::span<const iovec> into) {
   const size_t allowed = bucket_->take(wanted, clock_.now_ns());
   if (allowed == 0) {
     held_until_ns_ = bucket_->next_ns(wanted);
+    // Questions do not wait for the rate of answers.
+    if (const auto flushed = inner_->flush(); !flushed) return fail(flushed.error());
     return size_t{0};
   }
   held_until_ns_ = 0;

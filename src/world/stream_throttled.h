@@ -49,6 +49,8 @@ class ThrottledStream final : public Stream {
   Result<bool> ready() override { return inner_->ready(); }
   Result<size_t> readv(std::span<const iovec> into) override;
   Result<size_t> writev(std::span<const iovec> from) override { return inner_->writev(from); }
+  Result<void> flush() override { return inner_->flush(); }
+  void use_memory(std::span<std::byte> memory) override { inner_->use_memory(memory); }
   int fd() const override { return inner_->fd(); }
   bool wants_output() const override { return inner_->wants_output(); }
   bool has_input() const override { return inner_->has_input(); }
