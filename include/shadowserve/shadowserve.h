@@ -43,12 +43,12 @@ typedef struct ss_options {
   const char* profile; /* codec profile; default "auto": "balanced" where there is a calibration of the model
                           (see below), else "generic". A lookup is best given what ss_transfer_profile() says:
                           then both use the same one, whatever is published in between */
-  const char* tenant_salt;             /* secret; default none */
-  uint32_t shard;                      /* tensor-parallel rank */
-  uint32_t shard_count;                /* default 1 */
+  const char* tenant_salt; /* secret; default none */
+  uint32_t shard;       /* tensor-parallel rank of a transfer; a lookup asks for all of them and has 0 here */
+  uint32_t shard_count; /* default 1. Engines share records only when they have as many */
   uint32_t layers, kv_heads, head_dim; /* of this shard; required */
   uint32_t chunk_tokens;               /* default 256 */
-  uint32_t element;                    /* 1 = bf16 (default), 2 = fp16 */
+  uint32_t element;                    /* 1 = bf16 (default), 2 = fp16, 3 = fp8 e4m3, 4 = fp8 e5m2 */
   uint32_t lookup_timeout_ms;          /* default 100: afterwards the prompt counts as not stored */
   uint32_t fetch_timeout_ms;           /* default 5000 for a whole prefix: afterwards the rest is computed */
   uint32_t save_timeout_ms;            /* default 10000: afterwards a save is dropped */
@@ -70,7 +70,12 @@ typedef struct ss_options {
   const char* tls_name; /* what the data plane's certificate has to name; default HOST */
   const char* window;   /* socket on which the data plane takes the handle of the staging memory, what its
                            --window says (ss_transfer only) */
+  uint32_t planes_per_layer; /* 2 (default): K and V; 1: one latent vector a token (multi-head latent
+                                attention), kv_heads 1 and head_dim its length */
 } ss_options;
+
+/* Profiles. fp8 is stored as it is: "raw", "raw+deflate", "raw+zstd", and "auto" is "raw". Latent planes take
+ * every profile but near, balanced and far; there too "auto" is "raw". */
 
 /* ---- identity ---- */
 
@@ -95,7 +100,7 @@ const char* ss_lookup_profile(const ss_lookup* lookup);
 size_t ss_chain(ss_lookup* lookup, const uint8_t* parent, const uint32_t* tokens, size_t token_count,
                 const void* extra, size_t extra_bytes, uint8_t* keys, size_t key_capacity);
 
-/* Asks the store for `count` consecutive chunks of request `id`. */
+/* Asks the store for `count` consecutive chunks of request `id`, all shards of them. */
 void ss_lookup_start(ss_lookup* lookup, uint64_t id, const uint8_t* keys, size_t count);
 
 enum { SS_PENDING = -1 };
@@ -112,7 +117,8 @@ void ss_lookup_fetch_ended(ss_lookup* lookup, ss_error error, const uint8_t* key
 int ss_lookup_claim_save(ss_lookup* lookup, const uint8_t* key);
 
 typedef struct ss_lookup_stats {
-  /* asked = found + the others. Missing: not stored, or behind such a chunk, or the store could not say. */
+  /* asked = found + the others, each shard of a chunk counted. Missing: not stored, or behind such a chunk,
+   * or the store could not say. */
   uint64_t chunks_asked, chunks_found, chunks_missing, chunks_timed_out, chunks_without_plane, chunks_breaker;
   uint64_t connects, disconnects;
   uint32_t connected;
@@ -127,7 +133,8 @@ void ss_lookup_read_stats(const ss_lookup* lookup, ss_lookup_stats* out);
  *   SS_PAGES_PLAIN  K at t * D + d,  V at N * D + t * D + d
  *   SS_PAGES_STRIDED  token t of head h of page b at b * page_stride + t * token_stride + h * head_stride, V
  * plane_stride behind K: every layout whose D elements lie together. The only one for pages on a GPU, and
- * only for these */
+ * only for these
+ * Latent pages (planes_per_layer 1) are SS_PAGES_PLAIN, or on a GPU SS_PAGES_STRIDED: what is said of K. */
 typedef enum ss_page_layout {
   SS_PAGES_VEC = 1,
   SS_PAGES_AMX = 2,
@@ -168,8 +175,8 @@ ss_error ss_transfer_register_pages(ss_transfer* transfer, const ss_pages* pages
  * stream that the engine computes in; without, they are refused. A few microseconds, no waiting. */
 ss_error ss_transfer_fence(ss_transfer* transfer, void* cuda_stream);
 
-/* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these) and places the
- * tokens
+/* Fetches chunks [first_chunk, first_chunk + count) of request `id` (keys of just these, as ss_chain() gives
+ * them to every shard: a transfer knows which records are its own) and places the tokens
  * >= first_token, page by page. page_ids is the request's block table from token 0; pages that lie before
  * first_token are not looked at. Ends with one SS_FETCHED event, at the latest shortly after the deadline;
  * after that event nothing writes to these pages. The event comes as well when the return value is not 0:
@@ -216,12 +223,18 @@ void ss_transfer_read_stats(const ss_transfer* transfer, ss_transfer_stats* out)
 
 /* ---- placement alone: to check a layout against the engine before trusting it ---- */
 
+typedef struct ss_page_shape {
+  uint32_t layout; /* ss_page_layout, but for SS_PAGES_STRIDED */
+  uint32_t page_tokens, kv_heads, head_dim;
+  uint32_t element;          /* as in ss_options */
+  uint32_t planes_per_layer; /* as in ss_options */
+  uint64_t head_stride_bytes;
+} ss_page_shape;
+
 /* Places canonical values [K|V][token][head * D + d] of one layer and `page_tokens` tokens into one page
- * whose heads lie head_stride_bytes apart (gather: the reverse). 2-byte elements. */
-ss_error ss_place_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
-                       const void* values, void* page, uint64_t head_stride_bytes);
-ss_error ss_gather_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
-                        const void* page, uint64_t head_stride_bytes, void* values);
+ * whose heads lie head_stride_bytes apart (gather: the reverse). Latent: [token][d]. */
+ss_error ss_place_page(const ss_page_shape* shape, const void* values, void* page);
+ss_error ss_gather_page(const ss_page_shape* shape, const void* page, void* values);
 
 #ifdef __cplusplus
 }

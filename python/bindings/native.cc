@@ -165,12 +165,17 @@ py::list poll(TransferHandle& transfer) {
   return out;
 }
 
-// Sizes of the two buffers of place_page() and gather_page().
-struct PageBytes {
-  size_t values, page;
-  PageBytes(uint32_t tokens, uint32_t heads, uint32_t dim, uint64_t head_stride)
-      : values(size_t{4} * tokens * heads * dim),
-        page(heads == 0 ? 0 : (heads - 1) * head_stride + size_t{4} * tokens * dim) {}
+// One page's shape, and the sizes of its page and of its values.
+struct Page {
+  ss_page_shape shape;
+  size_t values_bytes, page_bytes;
+  Page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim, uint64_t head_stride,
+       uint32_t element, uint32_t planes)
+      : shape{page_layout(layout), tokens, heads, dim, element, planes, head_stride} {
+    const size_t head_bytes = size_t{tokens} * dim * planes * (element > 2 ? 1 : 2);
+    values_bytes = head_bytes * heads;
+    page_bytes = heads == 0 ? 0 : (heads - 1) * head_stride + head_bytes;
+  }
 };
 
 void check_page(ss_error error) {
@@ -178,17 +183,19 @@ void check_page(ss_error error) {
 }
 
 void place_page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim,
-                const py::object& values, const py::object& page, uint64_t head_stride) {
-  const PageBytes bytes(tokens, heads, dim, head_stride);
-  const Memory from(values, bytes.values, false), to(page, bytes.page, true);
-  check_page(ss_place_page(page_layout(layout), tokens, heads, dim, from.data(), to.data(), head_stride));
+                const py::object& values, const py::object& page, uint64_t head_stride, uint32_t element,
+                uint32_t planes) {
+  const Page given(layout, tokens, heads, dim, head_stride, element, planes);
+  const Memory from(values, given.values_bytes, false), to(page, given.page_bytes, true);
+  check_page(ss_place_page(&given.shape, from.data(), to.data()));
 }
 
 void gather_page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim,
-                 const py::object& page, uint64_t head_stride, const py::object& values) {
-  const PageBytes bytes(tokens, heads, dim, head_stride);
-  const Memory from(page, bytes.page, false), to(values, bytes.values, true);
-  check_page(ss_gather_page(page_layout(layout), tokens, heads, dim, from.data(), head_stride, to.data()));
+                 const py::object& page, uint64_t head_stride, const py::object& values, uint32_t element,
+                 uint32_t planes) {
+  const Page given(layout, tokens, heads, dim, head_stride, element, planes);
+  const Memory from(page, given.page_bytes, false), to(values, given.values_bytes, true);
+  check_page(ss_gather_page(&given.shape, from.data(), to.data()));
 }
 
 std::pair<std::string, std::string> fingerprints(const std::string& directory, const std::string& extra) {
@@ -288,9 +295,11 @@ PYBIND11_MODULE(_native, module) {
       .def("close", &TransferHandle::close);
 
   module.def("place_page", place_page, py::arg("layout"), py::arg("page_tokens"), py::arg("kv_heads"),
-             py::arg("head_dim"), py::arg("values"), py::arg("page"), py::arg("head_stride_bytes"));
+             py::arg("head_dim"), py::arg("values"), py::arg("page"), py::arg("head_stride_bytes"),
+             py::arg("element") = 1, py::arg("planes_per_layer") = 2);
   module.def("gather_page", gather_page, py::arg("layout"), py::arg("page_tokens"), py::arg("kv_heads"),
-             py::arg("head_dim"), py::arg("page"), py::arg("head_stride_bytes"), py::arg("values"));
+             py::arg("head_dim"), py::arg("page"), py::arg("head_stride_bytes"), py::arg("values"),
+             py::arg("element") = 1, py::arg("planes_per_layer") = 2);
   module.def("model_fingerprint", fingerprint, py::arg("directory"), py::arg("extra") = "");
   module.def("model_fingerprints", fingerprints, py::arg("directory"), py::arg("extra"));
   module.def("error_names", error_names);

@@ -26,6 +26,7 @@ const std::map<std::string, Field>& fields() {
       {"head_dim", &ss_options::head_dim},
       {"chunk_tokens", &ss_options::chunk_tokens},
       {"element", &ss_options::element},
+      {"planes_per_layer", &ss_options::planes_per_layer},
       {"lookup_timeout_ms", &ss_options::lookup_timeout_ms},
       {"fetch_timeout_ms", &ss_options::fetch_timeout_ms},
       {"save_timeout_ms", &ss_options::save_timeout_ms},

@@ -64,10 +64,26 @@ class Transfer:
         """Nothing touches the pages any more once it returns."""
 
 def place_page(
-    layout: Layout, page_tokens: int, kv_heads: int, head_dim: int, values: Memory, page: Memory, head_stride_bytes: int
+    layout: Layout,
+    page_tokens: int,
+    kv_heads: int,
+    head_dim: int,
+    values: Memory,
+    page: Memory,
+    head_stride_bytes: int,
+    element: int = 1,
+    planes_per_layer: int = 2,
 ) -> None: ...
 def gather_page(
-    layout: Layout, page_tokens: int, kv_heads: int, head_dim: int, page: Memory, head_stride_bytes: int, values: Memory
+    layout: Layout,
+    page_tokens: int,
+    kv_heads: int,
+    head_dim: int,
+    page: Memory,
+    head_stride_bytes: int,
+    values: Memory,
+    element: int = 1,
+    planes_per_layer: int = 2,
 ) -> None: ...
 def model_fingerprint(directory: str, extra: str = "") -> str: ...
 def model_fingerprints(directory: str, extra: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ static_assert(std::endian::native == std::endian::little, "token ids are hashed 
 
 constexpr std::string_view kRootLabel = "shadowserve/root/v1";
 constexpr std::string_view kChunkLabel = "shadowserve/chunk/v1";
+constexpr std::string_view kShardLabel = "shadowserve/shard/v1";
 constexpr std::string_view kSealLabel = "shadowserve/seal/v1";
 
 // The top bit of a seal key's last byte: set where the tenant has a salt (see seal_kind_of in record.h).
@@ -77,7 +78,7 @@ ChunkKey hash_space(std::string_view label, const KeySpace& space) {
   hash.add(space.geometry.kv_heads);
   hash.add(space.geometry.head_dim);
   hash.add(space.geometry.chunk_tokens);
-  hash.add(static_cast<uint32_t>(space.geometry.element));
+  hash.add(uint32_t{space.geometry.element_number()});
   return hash.finish();
 }
 
@@ -100,6 +101,13 @@ ChunkKey next_chunk_key(const ChunkKey& parent, std::span<const uint32_t> tokens
   hash.add(parent.data(), parent.size());
   hash.add(tokens.data(), tokens.size_bytes());
   hash.add(extra.data(), extra.size());
+  return hash.finish();
+}
+
+ChunkKey shard_key(const ChunkKey& chunk, uint32_t shard) {
+  FramedHash hash(kShardLabel);
+  hash.add(chunk.data(), chunk.size());
+  hash.add(shard);
   return hash.finish();
 }
 

@@ -23,8 +23,8 @@ struct KeySpace {
   std::string model_fingerprint;  ///< of the weights and everything that changes their KV (see control/)
   std::string profile;            ///< codec profile by name, with its calibration where it has one
   std::string tenant_salt;        ///< secret or empty; separates tenants and keys the seal
-  uint32_t shard = 0;             ///< tensor-parallel rank
-  uint32_t shard_count = 1;
+  uint32_t shard = 0;             ///< tensor-parallel rank; 0 for the chains of requests, see shard_key()
+  uint32_t shard_count = 1;       ///< engines that split the model otherwise share nothing
   KvGeometry geometry;
 };
 
@@ -35,6 +35,12 @@ ChunkKey root_key(const KeySpace& space);
 /// these tokens' KV (multimodal hashes, LoRA name, per-request cache salt), empty for plain text.
 ChunkKey next_chunk_key(const ChunkKey& parent, std::span<const uint32_t> tokens,
                         std::span<const std::byte> extra = {});
+
+/// What a chunk's records are stored under in shard `shard` of a model that is split into several. A
+/// request's chain is one and the same for all shards (that of a space whose shard is 0), so that whoever
+/// asks for a chunk derives it once. With a single shard this is not used: there the chunk's key names its
+/// records.
+ChunkKey shard_key(const ChunkKey& chunk, uint32_t shard);
 
 /// Key of the seal (chunk/record.h) of this key space. Derived from the tenant salt: without the salt nobody
 /// can forge a record; with an empty salt the seal only detects damage. The top bit of the last byte tells

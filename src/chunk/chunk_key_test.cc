@@ -51,6 +51,32 @@ TEST(ChunkKey, GoldenValues) {
   EXPECT_EQ(to_hex(root_key(space)), "2aca11a5c5e67b04e4bcd9c7c4e7d5dc002028432bf863b4a4d4ab78315d95a3");
 }
 
+TEST(ChunkKey, ShardsOfAChunkHaveKeysOfTheirOwn) {
+  KeySpace space = sample_space();
+  space.shard_count = 2;
+  const ChunkKey chunk = next_chunk_key(root_key(space), counting(0, 256));
+  EXPECT_EQ(to_hex(shard_key(chunk, 0)), "0696a225d159ab5b481124fd8781e123f73594df9fcbb3a0d6e4f47aa631f292");
+  EXPECT_EQ(to_hex(shard_key(chunk, 1)), "fe9a7d9821540b4b586a956f7a65cdd01bff34d76d5843f75511a4de0f230bdb");
+  // Neither another shard's, nor the chunk's own, nor that of a model which is split otherwise.
+  std::set<ChunkKey> keys = {chunk};
+  for (uint32_t shard = 0; shard < 8; ++shard) keys.insert(shard_key(chunk, shard));
+  space.shard_count = 4;
+  const ChunkKey of_four = next_chunk_key(root_key(space), counting(0, 256));
+  keys.insert(of_four);
+  for (uint32_t shard = 0; shard < 4; ++shard) keys.insert(shard_key(of_four, shard));
+  EXPECT_EQ(keys.size(), 1u + 8u + 1u + 4u);
+}
+
+TEST(ChunkKey, GoldenValuesOfOtherCaches) {
+  KeySpace space = sample_space();
+  space.geometry.element = ElementType::kFp8E4M3;
+  EXPECT_EQ(to_hex(root_key(space)), "73acaaa05f783ef5507febeae0389fb3d05370c1eb251517c7ddf6befdf4e7c3");
+  space.geometry.element = ElementType::kFp8E5M2;
+  EXPECT_EQ(to_hex(root_key(space)), "fa65aa125eaf3b20843476a72761cc14f7730a825d404b21e8db4319b8c8a300");
+  space.geometry = {61, 1, 576, 256, ElementType::kBf16, 1};
+  EXPECT_EQ(to_hex(root_key(space)), "ac9302e465cfc1e277807dd9d47641f6e0d29e50cbbf5afb45ce8f2246b6b162");
+}
+
 TEST(ChunkKey, EveryFieldSeparates) {
   std::vector<KeySpace> spaces(1, sample_space());
   const auto changed = [&](auto change) {
@@ -67,6 +93,9 @@ TEST(ChunkKey, EveryFieldSeparates) {
   changed([](KeySpace& s) { s.geometry.head_dim = 129; });
   changed([](KeySpace& s) { s.geometry.chunk_tokens = 128; });
   changed([](KeySpace& s) { s.geometry.element = ElementType::kFp16; });
+  changed([](KeySpace& s) { s.geometry.element = ElementType::kFp8E4M3; });
+  changed([](KeySpace& s) { s.geometry.element = ElementType::kFp8E5M2; });
+  changed([](KeySpace& s) { s.geometry.planes_per_layer = 1; });
   // Bytes that move from one field to its neighbour.
   changed([](KeySpace& s) { s.model_fingerprint = "model-ak", s.profile = "v4"; });
   changed([](KeySpace& s) { s.profile = "kv", s.tenant_salt = "4"; });

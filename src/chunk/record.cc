@@ -39,8 +39,9 @@ Result<void> check_header(std::span<const std::byte> bytes, RecordHeader& header
 }
 
 KvGeometry geometry_of(const RecordHeader& header) {
-  return {header.layers, header.kv_heads, header.head_dim, header.chunk_tokens,
-          static_cast<ElementType>(header.element)};
+  KvGeometry geometry{header.layers, header.kv_heads, header.head_dim, header.chunk_tokens};
+  geometry.set_element_number(header.element);
+  return geometry;
 }
 
 bool same_part(const RecordHeader& header, const PartShape& shape) {

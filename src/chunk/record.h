@@ -28,8 +28,8 @@ enum class CoderId : uint8_t {
 enum class PackingId : uint8_t {
   kBytes = 0,     ///< one symbol a byte
   kNibbles = 1,   ///< two symbols a byte, the first in the low half (alphabets of at most 16)
-  kElements = 2,  ///< raw 16-bit little-endian elements
-  kSplit = 3,     ///< raw elements as two byte planes: all high bytes, then all low bytes
+  kElements = 2,  ///< raw little-endian elements
+  kSplit = 3,     ///< raw 16-bit elements as two byte planes: all high bytes, then all low bytes
 };
 
 /// How symbols become values. Values are part of the format.
@@ -52,7 +52,7 @@ struct RecordHeader {
   uint32_t header_bytes;  ///< header + frame table
   uint32_t record_bytes;  ///< everything
   uint32_t frame_count;
-  uint8_t element;    ///< ElementType
+  uint8_t element;    ///< KvGeometry::element_number()
   uint8_t seal_kind;  ///< 1 = XXH3-128 keyed with the seal key (damage), 2 = AES-256-GMAC (tampering)
   uint8_t reserved0[2];
   uint32_t layers;

@@ -18,9 +18,11 @@ bool known_ids(const FrameEntry& entry) {
 bool consistent_recipe(const FrameEntry& entry, const KvGeometry& geometry) {
   const auto packing = static_cast<PackingId>(entry.packing);
   if (quantizer_of(entry) == QuantizerId::kRaw) {
-    return !keeps_rows(entry) && (packing == PackingId::kElements || packing == PackingId::kSplit) &&
-           entry.levels == 0 && entry.group_tokens == 0 && entry.group_heads == 0;
+    const bool splits = packing == PackingId::kSplit && geometry.element_bytes() == 2;
+    return !keeps_rows(entry) && (packing == PackingId::kElements || splits) && entry.levels == 0 &&
+           entry.group_tokens == 0 && entry.group_heads == 0;
   }
+  if (geometry.element_bytes() != kElementBytes) return false;  // bytes are stored as they are
   const bool packing_fits =
       packing == PackingId::kBytes || (packing == PackingId::kNibbles && entry.levels <= kNibbleLevelsMax);
   if (!packing_fits) return false;
@@ -59,7 +61,7 @@ bool sane_scales(const FrameEntry& entry, std::span<const std::byte> scales, uin
 
 }  // namespace
 
-size_t symbol_row_bytes(PackingId packing, uint32_t channels) {
+size_t symbol_row_bytes(PackingId packing, uint32_t channels, ElementType element) {
   switch (packing) {
     case PackingId::kBytes:
       return channels;
@@ -69,7 +71,7 @@ size_t symbol_row_bytes(PackingId packing, uint32_t channels) {
     case PackingId::kSplit:
       break;
   }
-  return size_t{channels} * kElementBytes;
+  return size_t{channels} * element_bytes(element);
 }
 
 size_t frame_scale_bytes(const FrameEntry& entry, const KvGeometry& geometry) {
@@ -89,7 +91,7 @@ size_t frame_scale_bytes(const FrameEntry& entry, const KvGeometry& geometry) {
 
 Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
   const KvGeometry& geometry = view.shape_.geometry;
-  const size_t row_value_bytes = size_t{geometry.channels()} * kElementBytes;
+  const size_t row_value_bytes = geometry.row_bytes();
   const uint32_t plane_end = view.shape_.plane_first + view.shape_.plane_count;
   uint32_t plane = view.shape_.plane_first;
   uint32_t token = 0;
@@ -107,8 +109,8 @@ Result<void> parse_frames(std::span<const std::byte> bytes, RecordView& view) {
         !consistent_recipe(entry, geometry)) {
       return fail(Error::kRecordMalformed);
     }
-    const size_t symbol_bytes =
-        entry.token_count * symbol_row_bytes(static_cast<PackingId>(entry.packing), geometry.channels());
+    const size_t symbol_bytes = entry.token_count * symbol_row_bytes(static_cast<PackingId>(entry.packing),
+                                                                     geometry.channels(), geometry.element);
     const size_t scale_bytes = frame_scale_bytes(entry, geometry);
     if (entry.symbol_bytes != symbol_bytes || symbol_bytes > kFrameBytesMax ||
         entry.scale_bytes < scale_bytes || (entry.scale_bytes > scale_bytes && !keeps_rows(entry))) {

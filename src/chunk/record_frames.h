@@ -20,7 +20,7 @@ constexpr size_t align_up(size_t size, size_t alignment) {
 
 /// Packed bytes of one token's symbols: every token starts on a byte. (kSplit only by the frame: two planes
 /// of `channels` bytes a token.)
-size_t symbol_row_bytes(PackingId packing, uint32_t channels);
+size_t symbol_row_bytes(PackingId packing, uint32_t channels, ElementType element);
 
 /// Bytes of a frame's scales: kTokenSym [token][head group] bf16; kChannelAsym [token group] of
 /// [channel] steps then [channel] minima, bf16; kRaw none. REQUIRES non-zero groups.

@@ -23,7 +23,7 @@ RecordHeader make_header(const EncodePlan& plan, const Profile& profile, const C
   header.version = kRecordVersion;
   header.header_bytes = static_cast<uint32_t>(sizeof header + plan.frame_count * sizeof(FrameEntry));
   header.frame_count = plan.frame_count;
-  header.element = static_cast<uint8_t>(geometry.element);
+  header.element = geometry.element_number();
   header.layers = geometry.layers;
   header.kv_heads = geometry.kv_heads;
   header.head_dim = geometry.head_dim;
@@ -80,7 +80,7 @@ Result<void> dequantize_frame(const RecordView& view, uint32_t frame, std::span<
   SS_CHECK(frame < view.frame_count(), "the view has this frame");
   const RecordView::Frame& piece = view.frame(frame);
   const KvGeometry& geometry = view.shape().geometry;
-  const size_t value_bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
+  const size_t value_bytes = piece.entry.token_count * geometry.row_bytes();
   SS_CHECK(symbols.size() == piece.entry.symbol_bytes && piece.value_offset + value_bytes <= values.size(),
            "symbols are this frame's and values the whole part's");
   SS_CHECK(quantizer_of(piece.entry) != QuantizerId::kCalibrated,

@@ -27,7 +27,8 @@ inline constexpr size_t kScaleBytesMax = kRecordOverheadMax;
 /// Canonical values -> symbols and scales. A plane the profile cannot represent (NaN, infinity) is kept raw.
 /// A calibrated profile needs its model and shape.first_position. `values` is shape.value_bytes() long;
 /// `symbols` >= kSymbolBytesMax, `scales` >= kScaleBytesMax. Errors: kNoCapacity when scales would not fit,
-/// kConfig without the model. No allocation.
+/// kConfig without the model, or with a profile that does not suit the geometry. No
+/// allocation.
 Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
                            std::span<std::byte> symbols, std::span<std::byte> scales, EncodePlan& plan);
 

@@ -207,7 +207,7 @@ void join_split(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* 
 void dequantize_nibbles(const FrameShape& shape, const uint8_t* symbols, const uint8_t* scales,
                         uint8_t* values, ScaleCache& cache, bool stream) {
   alignas(64) uint8_t unpacked[kWidestNibbleRow];
-  const size_t row_bytes = symbol_row_bytes(shape.packing, shape.channels);
+  const size_t row_bytes = symbol_row_bytes(shape.packing, shape.channels, shape.element);
   SS_CHECK(shape.channels <= kWidestNibbleRow, "a token's elements fit a frame");
   const size_t rows_at_once = std::max<size_t>(1, kTile / shape.channels);
   for (size_t token = 0; token < shape.tokens; token += rows_at_once) {
@@ -225,7 +225,7 @@ void dequantize_frame(const FrameShape& shape, const uint8_t* symbols, const uin
   ScaleCache cache;
   switch (shape.packing) {
     case PackingId::kElements:
-      std::memcpy(values, symbols, count * 2);
+      std::memcpy(values, symbols, count * element_bytes(shape.element));
       return;
     case PackingId::kSplit:
       return join_split(symbols, symbols + count, count, values);

@@ -43,7 +43,7 @@ Result<void> FrameDecoder::decode(const RecordView& view, uint32_t frame, std::s
   SS_CHECK(frame < view.frame_count(), "the view has this frame");
   const RecordView::Frame& piece = view.frame(frame);
   const KvGeometry& geometry = view.shape().geometry;
-  const size_t bytes = size_t{piece.entry.token_count} * geometry.channels() * kElementBytes;
+  const size_t bytes = piece.entry.token_count * geometry.row_bytes();
   SS_CHECK(piece.value_offset + bytes <= values.size(), "values are the whole part's");
   auto* const to = reinterpret_cast<uint8_t*>(values.data()) + piece.value_offset;
   const bool stream = stores == ValueStores::kStreaming;

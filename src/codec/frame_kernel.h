@@ -13,7 +13,7 @@ namespace shadowserve {
 struct FrameShape {
   QuantizerId quantizer = QuantizerId::kRaw;
   PackingId packing = PackingId::kElements;
-  ElementType element = ElementType::kBf16;
+  ElementType element = ElementType::kBf16;  ///< of one byte: kRaw in kElements only
   uint32_t levels = 0;
   uint32_t tokens = 0;
   uint32_t channels = 0;

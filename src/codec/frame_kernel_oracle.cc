@@ -14,7 +14,7 @@ namespace {
 class SymbolGrid {
  public:
   SymbolGrid(const FrameShape& shape)
-      : row_bytes_(symbol_row_bytes(shape.packing, shape.channels)),
+      : row_bytes_(symbol_row_bytes(shape.packing, shape.channels, shape.element)),
         nibbles_(shape.packing == PackingId::kNibbles) {}
   uint8_t get(const uint8_t* symbols, size_t token, size_t channel) const {
     const uint8_t* const row = symbols + token * row_bytes_;
@@ -106,7 +106,7 @@ void quantize_frame_oracle(const FrameShape& shape, const uint8_t* values, uint8
       break;
   }
   if (shape.packing == PackingId::kElements) {
-    std::memcpy(symbols, values, count * 2);
+    std::memcpy(symbols, values, count * element_bytes(shape.element));
     return;
   }
   for (size_t i = 0; i < count; ++i) {
@@ -119,7 +119,7 @@ void dequantize_frame_oracle(const FrameShape& shape, const uint8_t* symbols, co
                              uint8_t* values) {
   const size_t count = size_t{shape.tokens} * shape.channels;
   if (shape.packing == PackingId::kElements) {
-    std::memcpy(values, symbols, count * 2);
+    std::memcpy(values, symbols, count * element_bytes(shape.element));
     return;
   }
   if (shape.packing == PackingId::kSplit) {

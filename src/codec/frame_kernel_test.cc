@@ -49,8 +49,8 @@ Sizes sizes_of(const FrameShape& shape) {
                         : shape.quantizer == QuantizerId::kTokenSym
                             ? shape.channels / shape.group_channels * size_t{shape.tokens} * 2
                             : groups * shape.channels * 4;
-  return {size_t{shape.tokens} * shape.channels * 2,
-          shape.tokens * symbol_row_bytes(shape.packing, shape.channels), scales};
+  return {shape.tokens * shape.channels * element_bytes(shape.element),
+          shape.tokens * symbol_row_bytes(shape.packing, shape.channels, shape.element), scales};
 }
 
 std::vector<FrameShape> shapes() {
@@ -61,6 +61,8 @@ std::vector<FrameShape> shapes() {
   const Size sizes[] = {{1, 1, 1, 1},      {3, 32, 2, 32},    {17, 33, 5, 11},    {8, 256, 8, 64},
                         {5, 1000, 4, 125}, {2, 2600, 128, 8}, {20, 1025, 7, 205}, {4, 96, 128, 96}};
   for (const Size& size : sizes) {
+    for (const ElementType element : {ElementType::kFp8E4M3, ElementType::kFp8E5M2})
+      all.push_back({QuantizerId::kRaw, PackingId::kElements, element, 0, size.tokens, size.channels, 0, 0});
     for (const ElementType element : {ElementType::kBf16, ElementType::kFp16}) {
       for (const PackingId packing : {PackingId::kElements, PackingId::kSplit}) {
         all.push_back({QuantizerId::kRaw, packing, element, 0, size.tokens, size.channels, 0, 0});
@@ -84,6 +86,10 @@ std::vector<FrameShape> shapes() {
 void fill_values(const FrameShape& shape, std::mt19937& random, uint8_t* values, bool wild) {
   for (size_t i = 0; i < size_t{shape.tokens} * shape.channels; ++i) {
     auto bits = static_cast<uint16_t>(random());
+    if (element_bytes(shape.element) == 1) {
+      values[i] = static_cast<uint8_t>(bits);
+      continue;
+    }
     if (!wild) {
       bits = element::from_float((static_cast<float>(random() % 512) - 200.0f) / 32.0f, shape.element);
     } else if (shape.quantizer != QuantizerId::kRaw) {

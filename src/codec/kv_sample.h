@@ -10,7 +10,8 @@
 
 namespace shadowserve {
 
-/// Canonical values of one part. The same on every machine: integer arithmetic until the last rounding.
+/// Canonical values of one part; of one-byte elements, bytes that repeat as such values do (an e5m2 is the
+/// high byte of an fp16). The same on every machine: integer arithmetic until the last rounding.
 inline std::vector<std::byte> kv_sample(const PartShape& shape, uint32_t seed) {
   std::mt19937 random(seed);
   // The sum of four uniform numbers is bell-shaped enough, and unlike std::normal_distribution it is
@@ -29,6 +30,10 @@ inline std::vector<std::byte> kv_sample(const PartShape& shape, uint32_t seed) {
   std::vector<std::byte> bytes(shape.value_bytes());
   for (size_t i = 0; i < shape.values(); ++i) {
     const float value = bell() * width[i % channels] + shift[i % channels];
+    if (shape.geometry.element_bytes() == 1) {
+      bytes[i] = static_cast<std::byte>(element::to_fp16(value) >> 8);
+      continue;
+    }
     const uint16_t bits = element::from_float(value, shape.geometry.element);
     std::memcpy(bytes.data() + 2 * i, &bits, sizeof bits);
   }

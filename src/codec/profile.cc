@@ -48,8 +48,8 @@ PlaneRecipe token_sym(uint8_t levels, uint16_t group_heads) {
 }
 
 PlaneRecipe base_recipe(ProfileId id, const KvGeometry& geometry, uint32_t plane) {
-  const uint32_t layer = plane / 2;
-  const bool is_key = plane % 2 == 0;
+  const uint32_t layer = geometry.layer_of(plane);
+  const bool is_key = geometry.kind_of(plane) == 0;
   switch (id) {
     case ProfileId::kRaw:
     case ProfileId::kNear:
@@ -86,6 +86,11 @@ std::string_view Profile::name() const {
   return kNames[static_cast<size_t>(id)][column];
 }
 
+bool Profile::suits(const KvGeometry& geometry) const {
+  if (geometry.element_bytes() != kElementBytes) return id == ProfileId::kRaw;
+  return !geometry.latent() || !calibrated();
+}
+
 PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
   SS_CHECK(!calibrated(), "calibrated planes are cut by their model");
   PlaneRecipe recipe = base_recipe(id, geometry, plane);
@@ -97,7 +102,8 @@ PlaneRecipe Profile::recipe(const KvGeometry& geometry, uint32_t plane) const {
     const bool nibbles = recipe.coder != CoderId::kRans && recipe.levels <= 16;
     recipe.packing = nibbles ? PackingId::kNibbles : PackingId::kBytes;
   }
-  if (recipe.quantizer == QuantizerId::kRaw && recipe.coder != CoderId::kNone) {
+  const bool two_bytes = geometry.element_bytes() == 2;
+  if (recipe.quantizer == QuantizerId::kRaw && recipe.coder != CoderId::kNone && two_bytes) {
     recipe.packing = PackingId::kSplit;  // high bytes repeat, low bytes hardly: kept apart they code better
   }
   return recipe;

@@ -29,6 +29,8 @@ struct PlaneRecipe {
 /// groups of 128 tokens, V 15 levels per token and head. `cachegen`: the public code's bins, per token over
 /// all heads (K 32 bins in layers 0-9 then 16, V 32 in layers 0-1 then 16; `m = bins/2 - 1`, 2m + 1 levels).
 /// `generic`: steps from the spread of values, sinks kept (codec/spread.h).
+/// A latent plane (MLA) is coded as K is: its rotary channels get steps of their own under `kv4` and
+/// `generic`.
 /// `near`, `balanced`, `far`: points of a calibration of the model (docs/formats/calibration-v1.md).
 struct Profile {
   ProfileId id = ProfileId::kKv4;
@@ -40,7 +42,9 @@ struct Profile {
   /// As profile_from_name() takes it; at most 23 characters.
   std::string_view name() const;
   bool calibrated() const { return id >= ProfileId::kNear; }
-  /// REQUIRES !calibrated().
+  /// Elements of one byte are kept as they are (raw); calibrations know K and V, but no latent planes.
+  bool suits(const KvGeometry& geometry) const;
+  /// REQUIRES !calibrated() and suits(geometry).
   PlaneRecipe recipe(const KvGeometry& geometry, uint32_t plane) const;
 };
 

@@ -14,7 +14,7 @@ namespace {
 
 /// Tokens of every frame of a plane but the last: as many as fit, whole groups where there are any.
 uint32_t tokens_per_frame(PlaneRecipe& recipe, const KvGeometry& geometry) {
-  const size_t row = symbol_row_bytes(recipe.packing, geometry.channels());
+  const size_t row = symbol_row_bytes(recipe.packing, geometry.channels(), geometry.element);
   auto tokens = static_cast<uint32_t>(std::min<size_t>(kFrameBytesMax / row, geometry.chunk_tokens));
   SS_CHECK(tokens > 0, "validate() refuses tokens that do not fit a frame");
   if (recipe.quantizer != QuantizerId::kChannelAsym) return tokens;
@@ -57,7 +57,8 @@ FrameEntry frame_entry(const PlaneRecipe& recipe, const KvGeometry& geometry, ui
     entry.group_heads =
         recipe.group_heads == 0 ? static_cast<uint16_t>(geometry.kv_heads) : recipe.group_heads;
   }
-  entry.symbol_bytes = static_cast<uint32_t>(tokens * symbol_row_bytes(recipe.packing, geometry.channels()));
+  entry.symbol_bytes =
+      static_cast<uint32_t>(tokens * symbol_row_bytes(recipe.packing, geometry.channels(), geometry.element));
   entry.scale_bytes = static_cast<uint32_t>(frame_scale_bytes(entry, geometry));
   return entry;
 }
@@ -97,7 +98,7 @@ class PlanWriter {
 
 Result<void> plain_plane(PlaneRecipe recipe, const KvGeometry& geometry, uint32_t plane,
                          const uint8_t* values, PlanWriter& writer) {
-  const size_t row_bytes = size_t{geometry.channels()} * kElementBytes;
+  const size_t row_bytes = geometry.row_bytes();
   const uint32_t step = tokens_per_frame(recipe, geometry);
   for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
     const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
@@ -195,7 +196,7 @@ Result<void> spread_plane(const Profile& profile, const KvGeometry& geometry, ui
   return {};
 }
 
-/// Planes of a layer, one or two of them, under `generic`. Sinks can be told only where the values are there.
+/// Planes of a layer, one or two of them, under `generic`. Sinks can be told only where V is there.
 Result<void> generic_planes(const Profile& profile, const PartShape& shape, uint32_t plane,
                             std::span<const uint8_t* const> planes, PlanWriter& writer) {
   const KvGeometry& geometry = shape.geometry;
@@ -224,6 +225,7 @@ Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::
   SS_CHECK(values.size() >= shape.value_bytes() && symbols.size() >= kSymbolBytesMax &&
                scales.size() >= kScaleBytesMax,
            "the slot's regions hold any part");
+  if (!profile.suits(shape.geometry)) return fail(Error::kConfig);
   if (profile.calibrated() && (profile.model == nullptr || profile.model->geometry() != shape.geometry))
     return fail(Error::kConfig);
   const KvGeometry& geometry = shape.geometry;
@@ -247,7 +249,7 @@ Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::
       continue;
     }
     if (profile.id == ProfileId::kGeneric) {
-      const bool both = plane % 2 == 0 && i + 1 < shape.plane_count;
+      const bool both = !geometry.latent() && geometry.kind_of(plane) == 0 && i + 1 < shape.plane_count;
       const uint8_t* const planes[] = {plane_values(i), both ? plane_values(i + 1) : nullptr};
       auto done = generic_planes(profile, shape, plane, std::span(planes).first(both ? 2 : 1), writer);
       if (!done) return done;

@@ -92,7 +92,7 @@ HWY_INLINE void run_sym(const uint8_t* values, size_t count, uint16_t scale, int
 
 template <ElementType kType>
 void quantize_sym(const FrameShape& shape, const uint8_t* values, uint8_t* symbols, uint8_t* scales) {
-  const size_t row_bytes = symbol_row_bytes(shape.packing, shape.channels);
+  const size_t row_bytes = symbol_row_bytes(shape.packing, shape.channels, shape.element);
   const auto zero = static_cast<int32_t>((shape.levels - 1) / 2);
   const size_t width = shape.group_channels;
   const size_t groups = shape.channels / width;
@@ -167,7 +167,7 @@ HWY_INLINE void run_asym(const uint8_t* values, size_t count, const float* minim
 
 template <ElementType kType>
 void quantize_asym(const FrameShape& shape, const uint8_t* values, uint8_t* symbols, uint8_t* scales) {
-  const size_t symbol_row = symbol_row_bytes(shape.packing, shape.channels);
+  const size_t symbol_row = symbol_row_bytes(shape.packing, shape.channels, shape.element);
   const size_t value_row = size_t{shape.channels} * 2;
   const auto top = static_cast<int32_t>(shape.levels - 1);
   const bool nibbles = shape.packing == PackingId::kNibbles;
@@ -228,7 +228,7 @@ void quantize_typed(const FrameShape& shape, const uint8_t* values, uint8_t* sym
 void quantize_frame(const FrameShape& shape, const uint8_t* values, uint8_t* symbols, uint8_t* scales) {
   const size_t count = size_t{shape.tokens} * shape.channels;
   if (shape.packing == PackingId::kElements) {
-    std::memcpy(symbols, values, count * 2);
+    std::memcpy(symbols, values, count * element_bytes(shape.element));
   } else if (shape.packing == PackingId::kSplit) {
     split(values, count, symbols, symbols + count);
   } else if (shape.element == ElementType::kBf16) {

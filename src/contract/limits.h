@@ -31,8 +31,13 @@ inline constexpr uint32_t kLayersMax = 1024;
 inline constexpr uint32_t kKvHeadsMax = 1024;
 inline constexpr uint32_t kHeadDimMax = 1024;
 
-/// Engines (links) one data plane serves: a fixed table, nothing is allocated when one attaches.
+/// Engines (links) one data plane serves: a fixed table, nothing is allocated when one attaches. An engine
+/// has one for its scheduler and one for each tensor-parallel rank, so 16 serve the eight GPUs of a host
+/// however they are split among engines.
 inline constexpr uint32_t kSessionsMax = 16;
+
+/// Tensor-parallel shards of one model: the questions of a chunk fit a link ring several times over.
+inline constexpr uint32_t kShardsMax = 64;
 
 /// GPUs of one host whose engines a data plane serves.
 inline constexpr int kDevicesMax = 16;

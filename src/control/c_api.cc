@@ -5,6 +5,7 @@
 #include <string>
 
 #include "chunk/chunk_key.h"
+#include "chunk/kv_geometry.h"
 #include "contract/check.h"
 #include "control/client_options.h"
 #include "control/lookup.h"
@@ -69,9 +70,21 @@ std::span<const ChunkKey> keys_at(const uint8_t* keys, size_t count) {
   return {reinterpret_cast<const ChunkKey*>(keys), count};
 }
 
-shadowserve::PageShape page_shape(uint32_t layout, uint32_t tokens, uint32_t heads, uint32_t dim,
-                                  uint64_t stride) {
-  return {static_cast<shadowserve::PageLayout>(layout), tokens, heads, dim, stride};
+shadowserve::Result<shadowserve::PageShape> page_shape(const ss_page_shape* given) {
+  if (given == nullptr) return shadowserve::fail(Error::kConfig);
+  const auto element = static_cast<shadowserve::ElementType>(given->element == 0 ? 1 : given->element);
+  if (given->element > static_cast<uint32_t>(shadowserve::ElementType::kFp8E5M2))
+    return shadowserve::fail(Error::kConfig);
+  const shadowserve::PageShape shape{static_cast<shadowserve::PageLayout>(given->layout),
+                                     given->page_tokens,
+                                     given->kv_heads,
+                                     given->head_dim,
+                                     given->head_stride_bytes,
+                                     static_cast<uint32_t>(shadowserve::element_bytes(element)),
+                                     given->planes_per_layer == 0 ? 2 : given->planes_per_layer};
+  std::string sentence;
+  if (const auto valid = shape.validate(sentence); !valid) return shadowserve::fail(valid.error());
+  return shape;
 }
 
 }  // namespace
@@ -171,27 +184,24 @@ void ss_transfer_read_stats(const ss_transfer* transfer, ss_transfer_stats* out)
   transfer->transfer.read_stats(*out);
 }
 
-ss_error ss_place_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
-                       const void* values, void* page, uint64_t head_stride_bytes) {
-  const auto shape = page_shape(layout, page_tokens, kv_heads, head_dim, head_stride_bytes);
-  std::string sentence;
-  if (const auto valid = shape.validate(sentence); !valid) return code(valid.error());
+ss_error ss_place_page(const ss_page_shape* shape, const void* values, void* page) {
+  const auto checked = page_shape(shape);
+  if (!checked) return code(checked.error());
   const auto* rows = static_cast<const std::byte*>(values);
-  const size_t plane_bytes = shape.channels() * page_tokens * shadowserve::kElementBytes;
-  place_plane(shape, shadowserve::PlaneKind::kKeys, rows, static_cast<std::byte*>(page));
-  place_plane(shape, shadowserve::PlaneKind::kValues, rows + plane_bytes, static_cast<std::byte*>(page));
+  for (uint32_t plane = 0; plane < checked->planes; ++plane) {
+    place_plane(*checked, static_cast<shadowserve::PlaneKind>(plane),
+                rows + plane * checked->page_tokens * checked->row_bytes(), static_cast<std::byte*>(page));
+  }
   return 0;
 }
 
-ss_error ss_gather_page(uint32_t layout, uint32_t page_tokens, uint32_t kv_heads, uint32_t head_dim,
-                        const void* page, uint64_t head_stride_bytes, void* values) {
-  const auto shape = page_shape(layout, page_tokens, kv_heads, head_dim, head_stride_bytes);
-  std::string sentence;
-  if (const auto valid = shape.validate(sentence); !valid) return code(valid.error());
+ss_error ss_gather_page(const ss_page_shape* shape, const void* page, void* values) {
+  const auto checked = page_shape(shape);
+  if (!checked) return code(checked.error());
   auto* rows = static_cast<std::byte*>(values);
-  const size_t plane_bytes = shape.channels() * page_tokens * shadowserve::kElementBytes;
-  gather_plane(shape, shadowserve::PlaneKind::kKeys, static_cast<const std::byte*>(page), rows);
-  gather_plane(shape, shadowserve::PlaneKind::kValues, static_cast<const std::byte*>(page),
-               rows + plane_bytes);
+  for (uint32_t plane = 0; plane < checked->planes; ++plane) {
+    gather_plane(*checked, static_cast<shadowserve::PlaneKind>(plane), static_cast<const std::byte*>(page),
+                 rows + plane * checked->page_tokens * checked->row_bytes());
+  }
   return 0;
 }

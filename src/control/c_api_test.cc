@@ -43,8 +43,16 @@ TEST(CApi, RefusalsNameTheField) {
             std::string::npos);
   EXPECT_NE(with([](ss_options& o) { o.layers = 0; }).find("layers is 0"), std::string::npos);
   EXPECT_NE(with([](ss_options& o) { o.kv_heads = 5000; }).find("kv_heads is 5000"), std::string::npos);
-  EXPECT_NE(with([](ss_options& o) { o.element = 3; }).find("element"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.element = 5; }).find("element is 5"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.planes_per_layer = 3; }).find("planes_per_layer is 3"),
+            std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.planes_per_layer = 1; }).find("kv_heads is 2"), std::string::npos);
   EXPECT_NE(with([](ss_options& o) { o.shard = 1; }).find("shard_count"), std::string::npos);
+  EXPECT_NE(with([](ss_options& o) { o.shard_count = 100; }).find("shard_count is 100"), std::string::npos);
+  ss_options sharded = good;
+  sharded.shard = 1, sharded.shard_count = 2;
+  EXPECT_EQ(refusal(sharded), "");
+  EXPECT_NE(refusal(sharded, false).find("a lookup asks for all shards"), std::string::npos);
   EXPECT_NE(with([](ss_options& o) { o.staging_bytes = 1000; }).find("staging_bytes"), std::string::npos);
   EXPECT_NE(with([](ss_options& o) { o.chunk_tokens = 4096, o.head_dim = 1024; }).find("chunk_tokens"),
             std::string::npos);

@@ -41,13 +41,58 @@ ChunkKey sha256(std::span<const std::byte> bytes) {
 }
 
 std::string shape_of(uint32_t layers, uint32_t kv_heads, uint32_t head_dim, ElementType element) {
-  return fmt::format("{} layers of {} heads x {} in {}", layers, kv_heads, head_dim,
-                     element == ElementType::kBf16 ? "bf16" : "fp16");
+  return fmt::format("{} layers of {} heads x {} in {}", layers, kv_heads, head_dim, element_name(element));
 }
 
-/// Empty when nothing is wrong; else what to say behind the file's name.
-std::string problem_of(std::span<const std::byte> bytes, const KvGeometry& geometry) {
-  Header header;
+struct HeadRange {
+  uint32_t first = 0, count = 0;  ///< count 0: heads cannot be split so
+};
+
+/// The heads of a shard as engines distribute them: consecutive ones, or where there are more shards than
+/// heads the same one for consecutive shards.
+HeadRange heads_of(const KeySpace& space, uint32_t kv_heads) {
+  const uint32_t shards = space.shard_count;
+  if (kv_heads >= shards) {
+    const uint32_t each = kv_heads % shards == 0 ? kv_heads / shards : 0;
+    return {space.shard * each, each};
+  }
+  if (kv_heads == 0 || shards % kv_heads != 0) return {};
+  return {space.shard / (shards / kv_heads), 1};
+}
+
+/// Bytes behind the class tables: for each channel of a layer two classes, base steps and means, and one
+/// direction.
+size_t channel_bytes(const Header& header) {
+  return size_t{header.layers} * header.kv_heads * header.head_dim * (2 + 4 + 4 + 1);
+}
+
+/// The calibration of these heads alone. What lies before the channels holds for all of them.
+std::vector<std::byte> cut(std::span<const std::byte> file, Header header, HeadRange heads) {
+  const size_t before = file.size() - sizeof(ChunkKey) - channel_bytes(header);
+  std::vector<std::byte> out(file.begin(), file.begin() + static_cast<ptrdiff_t>(before));
+  auto row = file.subspan(before);
+  const auto take_rows = [&](size_t rows, size_t channel) {
+    const size_t head = channel * header.head_dim;
+    for (size_t i = 0; i < rows; ++i, row = row.subspan(header.kv_heads * head)) {
+      const auto kept = row.subspan(heads.first * head, heads.count * head);
+      out.insert(out.end(), kept.begin(), kept.end());
+    }
+  };
+  take_rows(2 * header.layers, 1);  // classes
+  take_rows(2 * header.layers, 2);  // base steps
+  take_rows(2 * header.layers, 2);  // means
+  take_rows(header.layers, 1);      // sink keys
+  header.kv_heads = heads.count;
+  header.file_bytes = static_cast<uint32_t>(out.size() + sizeof(ChunkKey));
+  std::memcpy(out.data(), &header, sizeof header);
+  const ChunkKey hash = sha256(out);
+  out.insert(out.end(), hash.begin(), hash.end());
+  return out;
+}
+
+/// Empty when nothing is wrong; else what to say behind the file's name. Fills `header`.
+std::string problem_of(std::span<const std::byte> bytes, const KeySpace& space, Header& header) {
+  const KvGeometry& geometry = space.geometry;
   if (bytes.size() < sizeof header + sizeof(ChunkKey) ||
       std::memcmp(bytes.data(), kMagic, sizeof header.magic) != 0) {
     return "is no calibration file";
@@ -66,19 +111,22 @@ std::string problem_of(std::span<const std::byte> bytes, const KvGeometry& geome
   if (std::memcmp(bytes.last(sizeof hash).data(), hash.data(), sizeof hash) != 0) {
     return "is damaged: its SHA-256 does not fit";
   }
-  if (header.layers == geometry.layers && header.kv_heads == geometry.kv_heads &&
-      header.head_dim == geometry.head_dim && header.element == geometry.element) {
-    return {};
+  if (header.layers == geometry.layers && heads_of(space, header.kv_heads).count == geometry.kv_heads &&
+      header.head_dim == geometry.head_dim && header.element == geometry.element && !geometry.latent()) {
+    // No more than a claim: of what follows the header only the data plane knows the sizes.
+    const bool whole = bytes.size() >= sizeof header + channel_bytes(header) + sizeof hash;
+    return whole ? "" : "is damaged: it has fewer channels than it says";
   }
-  return fmt::format("is for {}, the engine has {}",
+  return fmt::format("is for {}, the engine has {}{}",
                      shape_of(header.layers, header.kv_heads, header.head_dim, header.element),
-                     shape_of(geometry.layers, geometry.kv_heads, geometry.head_dim, geometry.element));
+                     shape_of(geometry.layers, geometry.kv_heads, geometry.head_dim, geometry.element),
+                     space.shard_count == 1 ? "" : fmt::format(" in each of {} shards", space.shard_count));
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const CalibrationFile>> read_calibration_file(const std::string& path,
-                                                                     const KvGeometry& geometry,
+                                                                     const KeySpace& space,
                                                                      std::string& message) {
   std::ifstream file(path, std::ios::binary);
   // One byte more than is allowed tells a file that is too long.
@@ -89,18 +137,20 @@ Result<std::shared_ptr<const CalibrationFile>> read_calibration_file(const std::
     return fail(Error::kConfig);
   }
   const auto read = std::as_bytes(std::span(bytes)).first(static_cast<size_t>(file.gcount()));
-  return take_calibration(read, path, geometry, message);
+  return take_calibration(read, path, space, message);
 }
 
 Result<std::shared_ptr<const CalibrationFile>> take_calibration(std::span<const std::byte> bytes,
-                                                                std::string_view name,
-                                                                const KvGeometry& geometry,
+                                                                std::string_view name, const KeySpace& space,
                                                                 std::string& message) {
-  if (const std::string problem = problem_of(bytes, geometry); !problem.empty()) {
+  Header header;
+  if (const std::string problem = problem_of(bytes, space, header); !problem.empty()) {
     message = fmt::format("calibration {} {}", name, problem);
     return fail(Error::kConfig);
   }
-  auto sealed = SealedBytes::create("shadowserve-calibration", bytes);
+  std::vector<std::byte> own;
+  if (space.shard_count > 1) own = cut(bytes, header, heads_of(space, header.kv_heads));
+  auto sealed = SealedBytes::create("shadowserve-calibration", own.empty() ? bytes : std::span(own));
   if (!sealed) {
     message = fmt::format("no memory or descriptors left for calibration {}", name);
     return fail(sealed.error());

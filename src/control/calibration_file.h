@@ -15,21 +15,20 @@ namespace shadowserve {
 
 /// Immutable, any thread. What is in it beyond its header only the data plane looks at.
 struct CalibrationFile {
-  SealedBytes bytes;       ///< what every link that codes sends
-  ChunkKey hash{};         ///< of this calibration: part of the key space
+  SealedBytes bytes;  ///< what every link that codes sends: of a shard the calibration of its heads alone
+  ChunkKey hash{};    ///< of the model's calibration, the same for all shards: part of the key space
   ChunkKey fingerprint{};  ///< of the weights it was made for
 };
 
 /// The file at `path`, read once. Blocks on the disk. Errors: kConfig with a sentence in `message`:
 /// "calibration PATH is damaged: ...", that it cannot be read, is of a version that this build does not know,
-/// or is for another shape of the KV cache.
+/// or is for another shape of the KV cache. Of `space` shard and geometry count.
 Result<std::shared_ptr<const CalibrationFile>> read_calibration_file(const std::string& path,
-                                                                     const KvGeometry& geometry,
+                                                                     const KeySpace& space,
                                                                      std::string& message);
 /// The same for bytes that came otherwise; `name` is what `message` calls them.
 Result<std::shared_ptr<const CalibrationFile>> take_calibration(std::span<const std::byte> bytes,
-                                                                std::string_view name,
-                                                                const KvGeometry& geometry,
+                                                                std::string_view name, const KeySpace& space,
                                                                 std::string& message);
 
 /// Whether it is for weights of this fingerprint: what model_fingerprint() gives without extra text. Errors:

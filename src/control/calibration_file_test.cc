@@ -10,11 +10,19 @@ namespace {
 
 constexpr KvGeometry kGeometry{2, 2, 16, 64, ElementType::kBf16};
 
+KeySpace space_of(const KvGeometry& geometry, uint32_t shard = 0, uint32_t shards = 1) {
+  KeySpace space;
+  space.geometry = geometry;
+  space.shard = shard;
+  space.shard_count = shards;
+  return space;
+}
+
 /// What is said of a file with these bytes, without its path; empty: it was taken.
-std::string refusal(const std::string& bytes, const KvGeometry& geometry = kGeometry) {
+std::string refusal(const std::string& bytes, const KvGeometry& geometry = kGeometry, uint32_t shards = 1) {
   const TestCalibrationFile file(bytes);
   std::string message;
-  const auto read = read_calibration_file(file.path(), geometry, message);
+  const auto read = read_calibration_file(file.path(), space_of(geometry, 0, shards), message);
   EXPECT_EQ(read.has_value(), message.empty());
   if (read) return {};
   const std::string begins = "calibration " + file.path() + " ";
@@ -26,7 +34,7 @@ TEST(CalibrationFile, IsReadWholeAndNamed) {
   const std::string bytes = golden_calibration();
   const TestCalibrationFile file(bytes);
   std::string message;
-  const auto read = read_calibration_file(file.path(), kGeometry, message);
+  const auto read = read_calibration_file(file.path(), space_of(kGeometry), message);
   ASSERT_TRUE(read) << message;
   const auto sealed = (*read)->bytes.read().value();
   ASSERT_EQ(sealed.size(), bytes.size());
@@ -67,18 +75,77 @@ TEST(CalibrationFile, DamageAndStrangersAreNamed) {
   EXPECT_EQ(refusal(golden, {2, 2, 16, 256, ElementType::kBf16}), "") << "a chunk's tokens do not matter";
 }
 
+std::string shard_of_golden(uint32_t shard, uint32_t shards, uint32_t heads_each) {
+  KvGeometry geometry = kGeometry;
+  geometry.kv_heads = heads_each;
+  const std::string golden = golden_calibration();
+  std::string message;
+  const auto taken = take_calibration(std::as_bytes(std::span(golden)), "golden",
+                                      space_of(geometry, shard, shards), message);
+  EXPECT_TRUE(taken) << message;
+  if (!taken) return {};
+  // Whatever the shard, keys name the model's calibration.
+  EXPECT_EQ(std::memcmp((*taken)->hash.data(), golden.data() + golden.size() - 32, 32), 0);
+  const auto bytes = (*taken)->bytes.read().value();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+TEST(CalibrationFile, AShardHasTheCalibrationOfItsHeads) {
+  // 2 layers of 2 heads x 16: what is said of single channels begins where 11 bytes for each of them are
+  // left.
+  const std::string golden = golden_calibration();
+  constexpr size_t kChannels = 2 * 16, kDim = 16, kPerChannel = 11;
+  const size_t channels_at = golden.size() - 32 - 2 * kChannels * kPerChannel;
+  for (const uint32_t shard : {0u, 1u}) {
+    const std::string own = shard_of_golden(shard, 2, 1);
+    ASSERT_EQ(own.size(), golden.size() - 2 * kDim * kPerChannel);
+    EXPECT_EQ(sealed_calibration(own), own);
+    EXPECT_EQ(own[20], 1) << "heads";
+    EXPECT_EQ(own.substr(24, channels_at - 24), golden.substr(24, channels_at - 24));
+    size_t from = channels_at, at = channels_at;
+    for (const auto& [rows, size] : {std::pair(4, 1), {4, 2}, {4, 2}, {2, 1}}) {
+      for (int row = 0; row < rows; ++row, from += kChannels * size, at += kDim * size) {
+        EXPECT_EQ(own.substr(at, kDim * size), golden.substr(from + shard * kDim * size, kDim * size)) << at;
+      }
+    }
+    EXPECT_EQ(at + 32, own.size());
+  }
+  // More shards than heads: the first two hold the first head.
+  EXPECT_EQ(shard_of_golden(0, 4, 1), shard_of_golden(0, 2, 1));
+  EXPECT_EQ(shard_of_golden(1, 4, 1), shard_of_golden(0, 2, 1));
+  EXPECT_EQ(shard_of_golden(2, 4, 1), shard_of_golden(1, 2, 1));
+  EXPECT_NE(shard_of_golden(0, 2, 1), shard_of_golden(1, 2, 1)) << "negative control: heads differ";
+}
+
+TEST(CalibrationFile, ShardsThatDoNotFitAreRefused) {
+  KvGeometry one = kGeometry;
+  one.kv_heads = 1;
+  EXPECT_EQ(refusal(golden_calibration(), one, 2), "") << "negative control";
+  EXPECT_EQ(
+      refusal(golden_calibration(), kGeometry, 2),
+      "is for 2 layers of 2 heads x 16 in bf16, the engine has 2 layers of 2 heads x 16 in bf16 in each of 2 "
+      "shards");
+  EXPECT_NE(refusal(golden_calibration(), one, 3), "");
+  // A claim of more channels than there are bytes, under a hash that fits.
+  std::string claims = golden_calibration();
+  claims[25] = 1;  // heads of 16 + 256
+  KvGeometry wide = one;
+  wide.head_dim = 16 + 256;
+  EXPECT_EQ(refusal(sealed_calibration(claims), wide, 2), "is damaged: it has fewer channels than it says");
+}
+
 TEST(CalibrationFile, WhatIsNoFileIsSaid) {
   std::string message;
-  EXPECT_EQ(read_calibration_file("/nowhere/x.cal", kGeometry, message).error(), Error::kConfig);
+  EXPECT_EQ(read_calibration_file("/nowhere/x.cal", space_of(kGeometry), message).error(), Error::kConfig);
   EXPECT_EQ(message, "calibration /nowhere/x.cal cannot be read: No such file or directory");
-  EXPECT_EQ(read_calibration_file("/tmp", kGeometry, message).error(), Error::kConfig);
+  EXPECT_EQ(read_calibration_file("/tmp", space_of(kGeometry), message).error(), Error::kConfig);
   EXPECT_EQ(message, "calibration /tmp cannot be read: Is a directory");
 }
 
 TEST(CalibrationFile, OtherWeightsAreRefusedNamingBoth) {
   const TestCalibrationFile file(golden_calibration());
   std::string message;
-  const auto read = read_calibration_file(file.path(), kGeometry, message);
+  const auto read = read_calibration_file(file.path(), space_of(kGeometry), message);
   ASSERT_TRUE(read) << message;
   const std::string own = to_hex((*read)->fingerprint), other(64, 'a');
   EXPECT_TRUE(check_weights(**read, "x.cal", own, message));

@@ -30,8 +30,17 @@ std::string geometry_problem(const KvGeometry& geometry) {
         field("chunk_tokens", geometry.chunk_tokens, kChunkTokensMax)}) {
     if (!problem.empty()) return problem;
   }
-  if (geometry.element != ElementType::kBf16 && geometry.element != ElementType::kFp16) {
-    return fmt::format("element is {}: use 1 for bf16 or 2 for fp16", static_cast<int>(geometry.element));
+  if (geometry.element < ElementType::kBf16 || geometry.element > ElementType::kFp8E5M2) {
+    return fmt::format("element is {}: use 1 for bf16, 2 for fp16, 3 for fp8 e4m3 or 4 for fp8 e5m2",
+                       static_cast<int>(geometry.element));
+  }
+  if (geometry.planes_per_layer != 2 && !geometry.latent()) {
+    return fmt::format("planes_per_layer is {}: use 2 for K and V or 1 for a latent vector",
+                       geometry.planes_per_layer);
+  }
+  if (geometry.latent() && geometry.kv_heads != 1) {
+    return fmt::format("kv_heads is {}: with planes_per_layer 1 a token has one latent vector, so use 1",
+                       geometry.kv_heads);
   }
   if (geometry.validate()) return {};
   return fmt::format(
@@ -69,7 +78,16 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
     return fmt::format("shard is {}: with shard_count {} it must be less than that", options.space.shard,
                        options.space.shard_count);
   }
+  if (options.space.shard_count > kShardsMax) {
+    return fmt::format("shard_count is {}: {} shards at most are supported", options.space.shard_count,
+                       kShardsMax);
+  }
+  if (role == ClientRole::kLookup && options.space.shard != 0) {
+    return fmt::format("shard is {}: a lookup asks for all shards of a chunk, leave it 0",
+                       options.space.shard);
+  }
   if (std::string problem = geometry_problem(options.geometry()); !problem.empty()) return problem;
+  if (std::string problem = misfit_of(options.profile, options.geometry()); !problem.empty()) return problem;
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (options.core >= cores && cores > 0) {
     return fmt::format("core is {}: this machine has {} cores (the option is 1 + the core)", options.core + 1,
@@ -87,7 +105,7 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
 
 LinkHello ClientOptions::hello() const {
   LinkHello hello;
-  hello.geometry = space.geometry;
+  hello.geometry = LinkGeometry::of(space.geometry);
   std::memcpy(hello.profile, profile.data(), std::min(profile.size(), sizeof hello.profile - 1));
   hello.seal_kind = static_cast<uint8_t>(space.tenant_salt.empty() ? SealKind::kXxh3 : SealKind::kGmac);
   const ChunkKey seal = seal_key(space);
@@ -127,10 +145,12 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
   options.space.tenant_salt = text(from.tenant_salt);
   options.space.shard = from.shard;
   options.space.shard_count = or_default(from.shard_count, 1u);
-  options.space.geometry = {from.layers, from.kv_heads, from.head_dim,
+  options.space.geometry = {from.layers,
+                            from.kv_heads,
+                            from.head_dim,
                             or_default(from.chunk_tokens, kChunkTokensDefault),
-                            static_cast<ElementType>(or_default(from.element, 1u))};
-  if (from.element > 2) options.space.geometry.element = static_cast<ElementType>(255);
+                            static_cast<ElementType>(std::min(or_default(from.element, 1u), 255u)),
+                            static_cast<uint8_t>(std::min(or_default(from.planes_per_layer, 2u), 255u))};
   options.lookup_timeout_ns = or_default(from.lookup_timeout_ms, 100u) * kNsPerMs;
   options.fetch_timeout_ns = or_default(from.fetch_timeout_ms, 5'000u) * kNsPerMs;
   options.save_timeout_ns = or_default(from.save_timeout_ms, 10'000u) * kNsPerMs;

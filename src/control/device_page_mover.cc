@@ -12,7 +12,11 @@ void DevicePageMover::flush() {
   mover_->flush();
 }
 
-size_t DevicePageMover::poll(std::span<PagedDone> out) { return mover_->poll(out); }
+size_t DevicePageMover::poll(std::span<PagedDone> out) {
+  const size_t done = mover_->poll(out);
+  if (!waiting_.empty()) flush();  // batches may be free again
+  return done;
+}
 
 bool DevicePageMover::add(const PartMove& move, std::span<std::byte> staging) {
   PagedPart part;

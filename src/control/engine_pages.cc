@@ -20,8 +20,13 @@ Result<std::unique_ptr<PageMover>> host_mover(const ss_pages& pages, const KvGeo
                                               std::string& message) {
   PageMap map;
   map.geometry = geometry;
-  map.shape = {static_cast<PageLayout>(pages.layout), pages.page_tokens, geometry.kv_heads, geometry.head_dim,
-               pages.head_stride_bytes};
+  map.shape = {static_cast<PageLayout>(pages.layout),
+               pages.page_tokens,
+               geometry.kv_heads,
+               geometry.head_dim,
+               pages.head_stride_bytes,
+               static_cast<uint32_t>(geometry.element_bytes()),
+               geometry.planes_per_layer};
   map.pages = pages.pages;
   map.page_stride_bytes = pages.page_stride_bytes;
   map.layer_base = bases_of(pages);
@@ -41,25 +46,26 @@ Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvG
                           geometry.chunk_tokens);
     return fail(Error::kConfig);
   }
+  const auto element_bytes = static_cast<uint32_t>(geometry.element_bytes());
   for (const uint64_t stride : {pages.plane_stride_bytes, pages.page_stride_bytes, pages.token_stride_bytes,
                                 pages.head_stride_bytes}) {
-    if (stride % kElementBytes == 0) continue;
+    if (stride % element_bytes == 0) continue;
     message = fmt::format("a stride of {} bytes is not a whole number of elements", stride);
     return fail(Error::kConfig);
   }
   PagedMover::Memory memory;
   memory.device = device;
   memory.layout = {geometry.layers,
-                   2,
+                   geometry.planes_per_layer,
                    geometry.kv_heads,
                    geometry.head_dim,
-                   kElementBytes,
+                   element_bytes,
                    pages.page_tokens,
                    pages.pages,
-                   pages.plane_stride_bytes / kElementBytes,
-                   pages.page_stride_bytes / kElementBytes,
-                   pages.token_stride_bytes / kElementBytes,
-                   pages.head_stride_bytes / kElementBytes};
+                   pages.plane_stride_bytes / element_bytes,
+                   pages.page_stride_bytes / element_bytes,
+                   pages.token_stride_bytes / element_bytes,
+                   pages.head_stride_bytes / element_bytes};
   memory.layer_base = bases_of(pages);
   memory.chunk_tokens = geometry.chunk_tokens;
   auto mover = PagedMover::create(std::move(memory));

@@ -22,6 +22,7 @@ constexpr std::array<std::string_view, 6> kCoders = {"", "rans", "deflate", "zst
 // What `auto` becomes.
 constexpr const char* kWithCalibration = "balanced";
 constexpr const char* kWithoutCalibration = "generic";
+constexpr const char* kLossless = "raw";
 
 // A plane that starts together with the engine is waited for; so is its store.
 constexpr uint64_t kCalibrationPatienceNs = 5'000 * kNsPerMs;
@@ -79,7 +80,7 @@ Taken calibration_from_plane(const ss_options& from, const ClientOptions& option
   const uint64_t by_ns = MonotonicClock().now_ns() + kCalibrationPatienceNs;
   const auto file = fetch_calibration(options.plane, *fingerprint, by_ns, message);
   if (!file) return fail(file.error());
-  auto taken = take_calibration(*file, "from the data plane", options.geometry(), message);
+  auto taken = take_calibration(*file, "from the data plane", options.space, message);
   if (!taken) return taken;
   if (auto fits = check_weights(**taken, "from the data plane", weights, message); !fits)
     return fail(fits.error());
@@ -88,7 +89,7 @@ Taken calibration_from_plane(const ss_options& from, const ClientOptions& option
 
 Taken calibration_from_file(const std::string& path, const ss_options& from, const ClientOptions& options,
                             std::string& message) {
-  auto taken = read_calibration_file(path, options.geometry(), message);
+  auto taken = read_calibration_file(path, options.space, message);
   const std::string weights = text(from.weights_fingerprint);
   if (!taken || weights.empty()) return taken;
   if (auto fits = check_weights(**taken, path, weights, message); !fits) return fail(fits.error());
@@ -104,7 +105,16 @@ void use(const char* profile, std::shared_ptr<const CalibrationFile> calibration
   options.profile_reason = std::move(reason);
 }
 
+/// Why `auto` is lossless for such a cache; empty: it is not.
+std::string why_lossless(const KvGeometry& geometry) {
+  if (geometry.element_bytes() == 1)
+    return fmt::format("a cache of {} is stored as it is", element_name(geometry.element));
+  return geometry.latent() ? "nobody measured what a lossy one costs a latent cache (MLA)" : "";
+}
+
 void choose(const ss_options& from, ClientOptions& options) {
+  if (std::string why = why_lossless(options.geometry()); !why.empty())
+    return use(kLossless, nullptr, std::move(why), options);
   std::string message;
   if (auto taken = calibration_from_plane(from, options, message); taken) {
     use(kWithCalibration, std::move(*taken), "the data plane has a calibration of this model", options);
@@ -130,12 +140,33 @@ std::string profile_problem(const std::string& profile, ClientRole role) {
       profile, nearest);
 }
 
+std::string misfit_of(const std::string& profile, const KvGeometry& geometry) {
+  const std::string_view base = std::string_view(profile).substr(0, profile.find_first_of("+:"));
+  if (geometry.element_bytes() == 1 && base != kLossless && profile != kAutoProfile) {
+    return fmt::format(
+        "profile \"{}\" cannot code a KV cache of {}: raw, raw+deflate and raw+zstd keep its bytes as they "
+        "are",
+        profile, element_name(geometry.element));
+  }
+  if (geometry.latent() && is_calibrated(base)) {
+    return fmt::format(
+        "profile \"{}\" needs K and V, and a latent KV cache (MLA) has neither: use raw (lossless), or "
+        "generic, int8, kv4 or cachegen",
+        profile);
+  }
+  return {};
+}
+
 Result<void> settle_profile(const ss_options& from, ClientOptions& options, std::string& message) {
   const std::string path = text(from.calibration), name = options.profile;
   const bool automatic = name == kAutoProfile;
   if (automatic && path.empty()) {
     choose(from, options);
     return {};
+  }
+  if (const std::string why = why_lossless(options.geometry()); automatic && !why.empty()) {
+    message = fmt::format("calibration is {}: leave it out, {}", path, why);
+    return fail(Error::kConfig);
   }
   if (!automatic && !is_calibrated(name)) {
     options.space.profile = name;

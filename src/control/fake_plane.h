@@ -209,7 +209,7 @@ class FakePlane {
     if (request.op == LinkOp::kLookup) SS_CHECK(request.chunk_index() == 0, "lookups say nothing of it");
     if (request.op == LinkOp::kSave) {
       chunk_indices[key] = request.chunk_index();
-      const PartShape shape = part_shape(session.hello.geometry, request.part);
+      const PartShape shape = part_shape(session.hello.geometry.geometry(), request.part);
       const std::byte* values = session.staging.data() + request.staging_offset;
       store[key].assign(values, values + shape.value_bytes());
       saved_order.push_back(key);

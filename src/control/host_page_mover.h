@@ -15,6 +15,7 @@ class HostPageMover final : public PageMover {
   void start(const PartMove& move, std::span<std::byte> staging) override;
   void flush() override {}
   size_t poll(std::span<PagedDone> out) override;
+  uint32_t moves_together() const override { return 1; }
   uint32_t gathers_per_turn() const override { return 1; }
 
  private:

@@ -29,17 +29,18 @@ size_t Lookup::chain(const ChunkKey* parent, std::span<const uint32_t> tokens,
 
 void Lookup::start(uint64_t id, std::span<const ChunkKey> keys) {
   forget(id);
-  counters_.asked.fetch_add(keys.size(), std::memory_order_relaxed);
+  const uint64_t chunks = keys.size() * options_.space.shard_count;
+  counters_.asked.fetch_add(chunks, std::memory_order_relaxed);
   Open& open = open_[id];
   if (keys.empty()) return;
   if (counters_.connected.load(std::memory_order_acquire) == 0) {
-    counters_.without_plane.fetch_add(keys.size(), std::memory_order_relaxed);
+    counters_.without_plane.fetch_add(chunks, std::memory_order_relaxed);
     return;
   }
   const uint64_t now = clock_.now_ns();
   const Breaker::Pass pass = breaker_.ask(now);
   if (pass == Breaker::Pass::kRefused) {
-    counters_.breaker.fetch_add(keys.size(), std::memory_order_relaxed);
+    counters_.breaker.fetch_add(chunks, std::memory_order_relaxed);
     return;
   }
   auto job = std::make_shared<LookupJob>();
@@ -49,7 +50,7 @@ void Lookup::start(uint64_t id, std::span<const ChunkKey> keys) {
   open.job = job;
   open.probe = pass == Breaker::Pass::kProbe;
   bool wake = false;
-  if (!worker_.hand_over(job, wake)) LookupWorker::decide(*job, 0, Error::kDeadline, counters_);
+  if (!worker_.hand_over(job, wake)) worker_.decide(*job, 0, Error::kDeadline);
   if (wake && thread_) thread_->wake();
 }
 
@@ -59,7 +60,7 @@ int64_t Lookup::poll(uint64_t id) {
   Open& open = found->second;
   // The link thread keeps the deadline; if it cannot run, the scheduler must not wait for it either.
   if (clock_.now_ns() >= open.job->deadline_ns + 2 * LookupWorker::kGraceNs) {
-    LookupWorker::decide(*open.job, 0, Error::kDeadline, counters_);
+    worker_.decide(*open.job, 0, Error::kDeadline);
   }
   const int64_t result = open.job->result();
   if (result != SS_PENDING) settle(open);
@@ -72,7 +73,7 @@ void Lookup::forget(uint64_t id) {
   Open& open = found->second;
   if (open.job != nullptr) {
     // Decides it, so that the link thread stops asking; its chunks count as not found.
-    if (LookupWorker::decide(*open.job, 0, Error::kCancelled, counters_)) {
+    if (worker_.decide(*open.job, 0, Error::kCancelled)) {
       if (open.probe) breaker_.probe_withdrawn();
     } else {
       settle(open);

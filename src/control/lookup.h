@@ -14,7 +14,8 @@
 
 namespace shadowserve {
 
-/// What ss_lookup is. Every call from one thread at a time; none blocks.
+/// What ss_lookup is. Every call from one thread at a time; none blocks. Of a model in several shards it
+/// speaks of whole chunks: one is stored when every shard has its records; only counters count each shard's.
 class Lookup {
  public:
   enum class Thread : uint8_t { kOwn, kStepped };

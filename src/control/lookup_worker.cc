@@ -18,6 +18,7 @@ constexpr int kRepliesPerStep = 256;
 
 LookupWorker::LookupWorker(const ClientOptions& options, const Clock& clock, LookupCounters& counters)
     : clock_(clock),
+      shards_(options.space.shard_count),
       counters_(counters),
       link_(options.plane, options.hello(), clock),
       commands_(kCommandsMax),
@@ -42,15 +43,15 @@ bool LookupWorker::hand_over(std::shared_ptr<LookupJob> job, bool& wake) {
   return true;
 }
 
-bool LookupWorker::decide(LookupJob& job, uint32_t run, Error error, LookupCounters& counters) {
+bool LookupWorker::decide(LookupJob& job, uint32_t run, Error error) {
   int64_t pending = SS_PENDING;
   const int64_t outcome = static_cast<int64_t>(error) << 32 | run;
   if (!job.outcome.compare_exchange_strong(pending, outcome, std::memory_order_acq_rel)) return false;
-  counters.found.fetch_add(run, std::memory_order_relaxed);
-  auto& rest = error == Error::kDeadline    ? counters.timed_out
-               : error == Error::kPlaneDown ? counters.without_plane
-                                            : counters.missing;
-  rest.fetch_add(job.keys.size() - run, std::memory_order_relaxed);
+  counters_.found.fetch_add(uint64_t{run} * shards_, std::memory_order_relaxed);
+  auto& rest = error == Error::kDeadline    ? counters_.timed_out
+               : error == Error::kPlaneDown ? counters_.without_plane
+                                            : counters_.missing;
+  rest.fetch_add((job.keys.size() - run) * shards_, std::memory_order_relaxed);
   return true;
 }
 
@@ -92,9 +93,10 @@ bool LookupWorker::take_commands() {
   for (LookupJob* raw = nullptr; commands_->pop(raw); any = true) {
     std::shared_ptr<LookupJob> job = std::move(raw->self);
     if (link_.up()) {
+      job->shards_left.assign(job->keys.size(), shards_);
       jobs_.push_back(std::move(job));
     } else {
-      decide(*job, 0, Error::kPlaneDown, counters_);
+      decide(*job, 0, Error::kPlaneDown);
     }
   }
   return any;
@@ -103,7 +105,7 @@ bool LookupWorker::take_commands() {
 bool LookupWorker::send_questions() {
   bool any = false;
   for (const std::shared_ptr<LookupJob>& job : jobs_) {
-    while (!job->decided() && job->next < job->keys.size()) {
+    while (!job->decided() && job->next < job->keys.size() * shards_) {
       if (!send_one(job)) return any;
       any = true;
     }
@@ -114,14 +116,16 @@ bool LookupWorker::send_questions() {
 bool LookupWorker::send_one(const std::shared_ptr<LookupJob>& job) {
   if (free_slots_.empty() || in_flight_ >= link_.ring_entries()) return false;
   const uint32_t index = free_slots_.back();
+  const auto chunk = static_cast<uint32_t>(job->next / shards_);
+  const auto shard = static_cast<uint32_t>(job->next % shards_);
   LinkRequest request;
   request.ticket = ++generation_ << kSlotBits | index;
   request.op = LinkOp::kLookup;
-  request.key = job->keys[job->next];
+  request.key = shards_ == 1 ? job->keys[chunk] : shard_key(job->keys[chunk], shard);
   request.deadline_ns = job->deadline_ns;
   if (!link_.submit(request)) return false;
   free_slots_.pop_back();
-  slots_[index] = {request.ticket, job->deadline_ns, job, job->next};
+  slots_[index] = {request.ticket, job->deadline_ns, job, chunk};
   ++job->next;
   ++in_flight_;
   return true;
@@ -152,6 +156,11 @@ void LookupWorker::answered(const std::shared_ptr<LookupJob>& job, uint32_t chun
   const Answer answer = error == Error::kNone   ? Answer::kStored
                         : error == Error::kMiss ? Answer::kMissing
                                                 : Answer::kFailed;
+  // A chunk is stored when every shard has it. The first one that does not settles it.
+  uint32_t& left = job->shards_left[chunk];
+  if (left == 0) return;
+  left = answer == Answer::kStored ? left - 1 : 0;
+  if (left > 0) return;
   job->answers[chunk].store(answer, std::memory_order_release);
   if (job->decided()) return;
   const auto count = static_cast<uint32_t>(job->keys.size());
@@ -160,13 +169,13 @@ void LookupWorker::answered(const std::shared_ptr<LookupJob>& job, uint32_t chun
   // The first chunk that is not there decides; what lies behind it does not matter.
   if (job->run < count && at(job->run) == Answer::kNone) return;
   const bool failed = job->run < count && at(job->run) == Answer::kFailed && chunk == job->run;
-  decide(*job, job->run, failed ? error : Error::kNone, counters_);
+  decide(*job, job->run, failed ? error : Error::kNone);
 }
 
 void LookupWorker::end_expired() {
   const uint64_t now = clock_.now_ns();
   while (!jobs_.empty() && (jobs_.front()->decided() || now >= jobs_.front()->deadline_ns + kGraceNs)) {
-    decide(*jobs_.front(), 0, Error::kDeadline, counters_);
+    decide(*jobs_.front(), 0, Error::kDeadline);
     jobs_.pop_front();
   }
   if (in_flight_ == 0 || now < silence_check_ns_) return;
@@ -183,7 +192,7 @@ void LookupWorker::plane_lost() {
   counters_.disconnects.fetch_add(1, std::memory_order_relaxed);
   counters_.connected.store(0, std::memory_order_release);
   strange_replies_ = 0;
-  for (const auto& job : jobs_) decide(*job, 0, Error::kPlaneDown, counters_);
+  for (const auto& job : jobs_) decide(*job, 0, Error::kPlaneDown);
   jobs_.clear();
   free_slots_.clear();
   for (uint32_t slot = kLinkRingEntries; slot-- > 0;) {

@@ -1,4 +1,4 @@
-// The link thread's half of a lookup: one question per chunk, the leading run of answers, deadlines.
+// The link thread's half of a lookup: a question per chunk and shard, the leading run of answers, deadlines.
 #pragma once
 
 #include <atomic>
@@ -44,8 +44,10 @@ struct LookupJob {
   std::unique_ptr<std::atomic<Answer>[]> answers;
 
   // link thread
-  uint32_t next = 0;  ///< first chunk not asked for yet
-  uint32_t run = 0;   ///< leading chunks known to be stored
+  size_t next = 0;   ///< first question not asked yet: chunk after chunk, each with its shards
+  uint32_t run = 0;  ///< leading chunks known to be stored, all shards of them
+  /// Of each chunk: shards that have yet to say they have it; 0 once its answer is known.
+  std::vector<uint32_t> shards_left;
 };
 
 class LookupWorker final : public LinkDuty {
@@ -64,8 +66,8 @@ class LookupWorker final : public LinkDuty {
   bool hand_over(std::shared_ptr<LookupJob> job, bool& wake);
 
   // ---- either thread
-  /// Decides the job unless it is decided, and counts its chunks; true when this call did.
-  static bool decide(LookupJob& job, uint32_t run, Error error, LookupCounters& counters);
+  /// Decides the job unless it is decided, and counts its chunks, each shard's; true when this call did.
+  bool decide(LookupJob& job, uint32_t run, Error error);
 
   // ---- link thread
   bool step() override;
@@ -91,6 +93,7 @@ class LookupWorker final : public LinkDuty {
   void plane_lost();
 
   const Clock& clock_;
+  const uint32_t shards_;
   LookupCounters& counters_;
   PlaneLink link_;
   LocalRing<LookupJob*> commands_;

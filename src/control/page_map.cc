@@ -34,26 +34,27 @@ Result<void> PageMap::validate(std::string& message) const {
 
 void PageMap::place_part(const PartShape& part, const std::byte* values, std::span<const int32_t> page_ids,
                          uint32_t token_first) const {
-  const size_t page_rows = size_t{shape.page_tokens} * shape.channels() * kElementBytes;
+  const size_t page_rows = shape.page_tokens * shape.row_bytes();
   for (uint32_t index = 0; index < part.plane_count; ++index) {
     const uint32_t plane = part.plane_first + index;
     const std::byte* rows = values + index * geometry.plane_bytes();
     for (uint32_t p = token_first / shape.page_tokens; p < page_ids.size(); ++p) {
       const uint32_t page_token = p * shape.page_tokens;
-      place_plane(shape, static_cast<PlaneKind>(plane % 2), rows + p * page_rows,
-                  page(plane / 2, page_ids[p]), token_first > page_token ? token_first - page_token : 0);
+      place_plane(shape, static_cast<PlaneKind>(geometry.kind_of(plane)), rows + p * page_rows,
+                  page(geometry.layer_of(plane), page_ids[p]),
+                  token_first > page_token ? token_first - page_token : 0);
     }
   }
 }
 
 void PageMap::gather_part(const PartShape& part, std::span<const int32_t> page_ids, std::byte* values) const {
-  const size_t page_rows = size_t{shape.page_tokens} * shape.channels() * kElementBytes;
+  const size_t page_rows = shape.page_tokens * shape.row_bytes();
   for (uint32_t index = 0; index < part.plane_count; ++index) {
     const uint32_t plane = part.plane_first + index;
     std::byte* rows = values + index * geometry.plane_bytes();
     for (uint32_t p = 0; p < page_ids.size(); ++p) {
-      gather_plane(shape, static_cast<PlaneKind>(plane % 2), page(plane / 2, page_ids[p]),
-                   rows + p * page_rows);
+      gather_plane(shape, static_cast<PlaneKind>(geometry.kind_of(plane)),
+                   page(geometry.layer_of(plane), page_ids[p]), rows + p * page_rows);
     }
   }
 }

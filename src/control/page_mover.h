@@ -33,15 +33,17 @@ struct PartMove {
   std::shared_ptr<const StreamFence> after;
 };
 
-/// One thread: the link thread. Nothing waits; every start() has one completion.
+/// One thread: the link thread. Nothing waits; every start() that was flushed has one completion.
 class PageMover {
  public:
   virtual ~PageMover() = default;
   /// `staging` is the link's whole staging memory, in whatever memory the mover works on. REQUIRES fewer
   /// moves under way than a staging table has regions.
   virtual void start(const PartMove& move, std::span<std::byte> staging) = 0;
-  /// Behind the last start() of a turn: what was started is under way from here on at the latest.
+  /// What was started is under way from here on at the latest.
   virtual void flush() = 0;
+  /// Moves that are worth being flushed together.
+  virtual uint32_t moves_together() const = 0;
   /// Fills `out` with what ended; returns how many.
   virtual size_t poll(std::span<PagedDone> out) = 0;
   /// Gathers worth starting in one turn: more would keep this thread from its deadlines, fewer its engine

@@ -23,8 +23,8 @@ struct HeadView {
 };
 
 HeadView head_view(const PageShape& shape, PlaneKind kind, uint32_t head) {
-  const size_t values = kind == PlaneKind::kValues ? size_t{2} * shape.page_tokens * shape.head_dim : 0;
-  return {head * shape.head_stride_bytes + values, size_t{2} * head * shape.head_dim};
+  const size_t values = kind == PlaneKind::kValues ? shape.plane_bytes() : 0;
+  return {head * shape.head_stride_bytes + values, size_t{head} * shape.head_dim * shape.element_bytes};
 }
 
 bool rows_are_contiguous(const PageShape& shape, PlaneKind kind) {
@@ -40,8 +40,7 @@ size_t element_in_plane(const PageShape& shape, PlaneKind kind, uint32_t token, 
   return d / 16 * n * 16 + t / 2 * 32 + d % 16 * 2 + t % 2;
 }
 
-void copy_rows(const HeadBlocks& head, bool place) {
-  const size_t width = size_t{2} * head.head_dim;
+void copy_rows(const HeadBlocks& head, size_t width, bool place) {
   for (uint32_t t = head.first; t < head.end; ++t) {
     std::byte* row = head.rows + t * head.row_bytes;
     std::byte* at = head.page + t * width;
@@ -65,17 +64,20 @@ FastRange move_fast(const PageShape& shape, PlaneKind kind, std::byte* rows, std
     range.dims = shape.head_dim / kBlock * kBlock;
   }
   BlockMove move = place ? BlockMove::kPlaceTransposed : BlockMove::kGatherTransposed;
-  if (shape.layout == PageLayout::kAmx && kind == PlaneKind::kKeys) {
+  if (shape.element_bytes == 1) {
+    if (shape.layout == PageLayout::kAmx) return {token_first, token_first, 0};
+    move = place ? BlockMove::kPlaceBytes : BlockMove::kGatherBytes;
+  } else if (shape.layout == PageLayout::kAmx && kind == PlaneKind::kKeys) {
     move = place ? BlockMove::kPlaceDimPairs : BlockMove::kGatherDimPairs;
   } else if (shape.layout == PageLayout::kAmx) {
     move = place ? BlockMove::kPlaceTokenPairs : BlockMove::kGatherTokenPairs;
   }
   for (uint32_t head = 0; head < shape.kv_heads; ++head) {
     const HeadView at = head_view(shape, kind, head);
-    const HeadBlocks blocks{rows + at.rows, shape.channels() * 2, page + at.page, shape.page_tokens,
-                            shape.head_dim, range.first,          range.end};
+    const HeadBlocks blocks{rows + at.rows, shape.row_bytes(), page + at.page, shape.page_tokens,
+                            shape.head_dim, range.first,       range.end};
     if (any_width) {
-      copy_rows(blocks, place);
+      copy_rows(blocks, size_t{shape.head_dim} * shape.element_bytes, place);
     } else if (!move_blocks(move, blocks)) {
       return {token_first, token_first, 0};
     }
@@ -95,6 +97,14 @@ Result<void> PageShape::validate(std::string& message) const {
     message = fmt::format("a page of {} tokens, {} heads and head_dim {} is out of range", page_tokens,
                           kv_heads, head_dim);
     return fail(Error::kConfig);
+  }
+  if ((element_bytes != 1 && element_bytes != 2) || (planes != 2 && planes != 1)) {
+    message = fmt::format("a page of {} planes of {}-byte elements is unknown", planes, element_bytes);
+    return fail(Error::kConfig);
+  }
+  if (planes == 1 && (layout != PageLayout::kPlain || kv_heads != 1)) {
+    message = "a latent page (MLA) is plain and has one head";
+    return fail(Error::kUnsupported);
   }
   if (layout == PageLayout::kAmx && (page_tokens % kBlock != 0 || head_dim % kBlock != 0)) {
     message = fmt::format("amx pages need page_tokens and head_dim in multiples of 16, not {} and {}",
@@ -116,12 +126,13 @@ size_t page_element(const PageShape& shape, PlaneKind kind, uint32_t token, uint
 
 void place_plane_oracle(const PageShape& shape, PlaneKind kind, const std::byte* rows, std::byte* page,
                         uint32_t token_first, uint32_t token_end, uint32_t dim_first) {
+  const size_t each = shape.element_bytes;
   for (uint32_t head = 0; head < shape.kv_heads; ++head) {
     const HeadView at = head_view(shape, kind, head);
     for (uint32_t t = token_first; t < token_end; ++t) {
       for (uint32_t d = dim_first; d < shape.head_dim; ++d) {
-        std::memcpy(page + at.page + 2 * element_in_plane(shape, kind, t, d),
-                    rows + t * shape.channels() * 2 + at.rows + size_t{2} * d, 2);
+        std::memcpy(page + at.page + each * element_in_plane(shape, kind, t, d),
+                    rows + t * shape.row_bytes() + at.rows + each * d, each);
       }
     }
   }
@@ -129,19 +140,21 @@ void place_plane_oracle(const PageShape& shape, PlaneKind kind, const std::byte*
 
 void gather_plane_oracle(const PageShape& shape, PlaneKind kind, const std::byte* page, std::byte* rows,
                          uint32_t token_first, uint32_t token_end, uint32_t dim_first) {
+  const size_t each = shape.element_bytes;
   for (uint32_t head = 0; head < shape.kv_heads; ++head) {
     const HeadView at = head_view(shape, kind, head);
     for (uint32_t t = token_first; t < token_end; ++t) {
       for (uint32_t d = dim_first; d < shape.head_dim; ++d) {
-        const std::byte* from = page + at.page + 2 * element_in_plane(shape, kind, t, d);
-        std::byte* to = rows + t * shape.channels() * 2 + at.rows + size_t{2} * d;
+        const std::byte* from = page + at.page + each * element_in_plane(shape, kind, t, d);
+        std::byte* to = rows + t * shape.row_bytes() + at.rows + each * d;
 #ifdef __SANITIZE_THREAD__
         // A cancelled save may be gathered while the engine overwrites the page, and is then thrown away.
-        auto* shared = reinterpret_cast<uint16_t*>(const_cast<std::byte*>(from));
-        const uint16_t element = std::atomic_ref<uint16_t>(*shared).load(std::memory_order_relaxed);
-        std::memcpy(to, &element, 2);
+        for (size_t i = 0; i < each; ++i) {
+          auto* shared = reinterpret_cast<uint8_t*>(const_cast<std::byte*>(from)) + i;
+          to[i] = std::byte{std::atomic_ref<uint8_t>(*shared).load(std::memory_order_relaxed)};
+        }
 #else
-        std::memcpy(to, from, 2);
+        std::memcpy(to, from, each);
 #endif
       }
     }

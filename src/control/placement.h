@@ -21,19 +21,24 @@ namespace shadowserve {
 /// kAmx packs pairs for AMX's two-way dot products: K pairs neighbouring dims, V neighbouring tokens.
 enum class PageLayout : uint32_t { kVec = 1, kAmx = 2, kPlain = 3 };
 
-/// Which of a layer's two planes.
+/// Which of a layer's planes; a latent one is kKeys.
 enum class PlaneKind : uint32_t { kKeys = 0, kValues = 1 };
 
-/// One page of one layer: kv_heads heads, each 2 * page_tokens * head_dim two-byte elements.
+/// One page of one layer: kv_heads heads, each K and V of page_tokens * head_dim elements. A latent page
+/// (MLA) has one plane, in the place of K, and is kPlain.
 struct PageShape {
   PageLayout layout = PageLayout::kVec;
   uint32_t page_tokens = 0;
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
   uint64_t head_stride_bytes = 0;  ///< from one head's start to the next one's in the same page
+  uint32_t element_bytes = 2;      ///< 2, or 1 for fp8
+  uint32_t planes = 2;             ///< 1: latent
 
-  size_t head_bytes() const { return size_t{4} * page_tokens * head_dim; }
+  size_t plane_bytes() const { return size_t{page_tokens} * head_dim * element_bytes; }  ///< of one head
+  size_t head_bytes() const { return planes * plane_bytes(); }
   size_t channels() const { return size_t{kv_heads} * head_dim; }
+  size_t row_bytes() const { return channels() * element_bytes; }
 
   /// kConfig or kUnsupported with a sentence in `message`.
   Result<void> validate(std::string& message) const;

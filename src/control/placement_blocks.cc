@@ -1,4 +1,4 @@
-// Block moves: 16-bit and 32-bit transposes and interleaves in 128-bit vectors.
+// Block moves: 8-bit, 16-bit and 32-bit transposes and interleaves in 128-bit vectors.
 #include "control/placement_blocks.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -16,6 +16,7 @@ bool move_head(BlockMove, const HeadBlocks&) { return false; }
 
 namespace hn = hwy::HWY_NAMESPACE;
 using Tag16 = hn::FixedTag<uint16_t, 8>;
+using Tag8 = hn::FixedTag<uint8_t, 16>;
 using Tag32 = hn::FixedTag<uint32_t, 4>;
 using Tag64 = hn::FixedTag<uint64_t, 2>;
 using Vec = hn::Vec<Tag16>;
@@ -67,6 +68,44 @@ HWY_INLINE void transpose_4x4(const std::byte* from, size_t from_stride, std::by
   store(high<Tag64>(a0, a2), to + to_stride);
   store(low<Tag64>(a1, a3), to + 2 * to_stride);
   store(high<Tag64>(a1, a3), to + 3 * to_stride);
+}
+
+// One round of a butterfly over 16 rows: rows 2 i and 2 i + 1 of the new order are the halves of i and i + 8.
+HWY_INLINE void interleave_rows(const Vec* from, Vec* to) {
+  for (size_t i = 0; i < 8; ++i) {
+    to[2 * i] = low<Tag8>(from[i], from[i + 8]);
+    to[2 * i + 1] = high<Tag8>(from[i], from[i + 8]);
+  }
+}
+
+// to[j][i] = from[i][j] for 16 x 16 bytes: four rounds, each moves one bit of the row's number to the
+// column's.
+HWY_INLINE void transpose_16x16(const std::byte* from, size_t from_stride, std::byte* to, size_t to_stride) {
+  Vec a[16], b[16];
+  for (size_t i = 0; i < 16; ++i) a[i] = load(from + i * from_stride);
+  interleave_rows(a, b);
+  interleave_rows(b, a);
+  interleave_rows(a, b);
+  interleave_rows(b, a);
+  for (size_t i = 0; i < 16; ++i) store(a[i], to + i * to_stride);
+}
+
+HWY_INLINE void place_bytes(const HeadBlocks& head, uint32_t dims) {
+  for (uint32_t d = 0; d < dims; d += 16) {
+    for (uint32_t t = head.first; t < head.end; t += 16) {
+      transpose_16x16(head.rows + t * head.row_bytes + d, head.row_bytes,
+                      head.page + size_t{d} * head.page_tokens + t, head.page_tokens);
+    }
+  }
+}
+
+HWY_INLINE void gather_bytes(const HeadBlocks& head, uint32_t dims) {
+  for (uint32_t t = head.first; t < head.end; t += 16) {
+    for (uint32_t d = 0; d < dims; d += 16) {
+      transpose_16x16(head.page + size_t{d} * head.page_tokens + t, head.page_tokens,
+                      head.rows + t * head.row_bytes + d, head.row_bytes);
+    }
+  }
 }
 
 // Whoever is written decides the order: its cache lines are filled in one go, while the lines of the side
@@ -156,6 +195,12 @@ bool move_head(BlockMove move, const HeadBlocks& head) {
       break;
     case BlockMove::kGatherTokenPairs:
       move_token_pairs<false>(head);
+      break;
+    case BlockMove::kPlaceBytes:
+      place_bytes(head, head.head_dim / 16 * 16);
+      break;
+    case BlockMove::kGatherBytes:
+      gather_bytes(head, head.head_dim / 16 * 16);
       break;
   }
   return true;

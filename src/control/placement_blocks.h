@@ -25,6 +25,8 @@ enum class BlockMove : uint8_t {
   kGatherDimPairs,
   kPlaceTokenPairs,  ///< rows -> kAmx values
   kGatherTokenPairs,
+  kPlaceBytes,  ///< rows -> kVec keys, elements of one byte; the others take two
+  kGatherBytes,
 };
 
 /// False, with nothing moved, on a machine without 128-bit vectors: use the oracle.

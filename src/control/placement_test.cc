@@ -20,8 +20,9 @@ std::vector<std::byte> random_bytes(size_t count, uint32_t seed) {
   return bytes;
 }
 
-PageShape make_shape(PageLayout layout, uint32_t tokens, uint32_t heads, uint32_t dim, size_t gap = 0) {
-  PageShape shape{layout, tokens, heads, dim, 0};
+PageShape make_shape(PageLayout layout, uint32_t tokens, uint32_t heads, uint32_t dim, size_t gap = 0,
+                     uint32_t element_bytes = 2, uint32_t planes = 2) {
+  PageShape shape{layout, tokens, heads, dim, 0, element_bytes, planes};
   shape.head_stride_bytes = shape.head_bytes() + gap;
   std::string message;
   SS_CHECK(shape.validate(message).has_value(), "test shapes are valid");
@@ -31,15 +32,16 @@ PageShape make_shape(PageLayout layout, uint32_t tokens, uint32_t heads, uint32_
 struct Sizes {
   uint32_t tokens, heads, dim;
   size_t gap;
+  uint32_t element_bytes = 2;
 };
 
 class PlacementTest : public testing::TestWithParam<std::tuple<PageLayout, Sizes>> {
  protected:
   PlacementTest() {
     const auto& [layout, sizes] = GetParam();
-    shape = make_shape(layout, sizes.tokens, sizes.heads, sizes.dim, sizes.gap);
+    shape = make_shape(layout, sizes.tokens, sizes.heads, sizes.dim, sizes.gap, sizes.element_bytes);
     page_bytes = (shape.kv_heads - 1) * shape.head_stride_bytes + shape.head_bytes();
-    rows = random_bytes(shape.page_tokens * shape.channels() * 2, 7);
+    rows = random_bytes(shape.page_tokens * shape.row_bytes(), 7);
   }
   PageShape shape;
   size_t page_bytes;
@@ -82,7 +84,7 @@ TEST_P(PlacementTest, GatherReversesPlaceAndEqualsOracle) {
 }
 
 TEST_P(PlacementTest, EveryElementHasItsOwnPlaceInsideTheHead) {
-  std::vector<bool> seen(shape.head_bytes() / 2);
+  std::vector<bool> seen(shape.head_bytes() / shape.element_bytes);
   for (PlaneKind kind : {PlaneKind::kKeys, PlaneKind::kValues}) {
     for (uint32_t t = 0; t < shape.page_tokens; ++t) {
       for (uint32_t d = 0; d < shape.head_dim; ++d) {
@@ -106,6 +108,33 @@ INSTANTIATE_TEST_SUITE_P(Tails, PlacementTest,
                                           testing::Values(Sizes{17, 2, 24, 0}, Sizes{20, 1, 7, 0},
                                                           Sizes{24, 2, 72, 6})));
 
+INSTANTIATE_TEST_SUITE_P(Bytes, PlacementTest,
+                         testing::Combine(testing::Values(PageLayout::kVec, PageLayout::kAmx,
+                                                          PageLayout::kPlain),
+                                          testing::Values(Sizes{32, 1, 16, 0, 1}, Sizes{128, 2, 64, 0, 1},
+                                                          Sizes{16, 3, 80, 64, 1}, Sizes{96, 2, 256, 1, 1})));
+
+INSTANTIATE_TEST_SUITE_P(BytesTails, PlacementTest,
+                         testing::Combine(testing::Values(PageLayout::kVec, PageLayout::kPlain),
+                                          testing::Values(Sizes{17, 2, 24, 0, 1}, Sizes{20, 1, 7, 0, 1},
+                                                          Sizes{40, 2, 72, 3, 1})));
+
+TEST(Placement, ALatentPageIsItsRowsOneBehindTheOther) {
+  for (const uint32_t element_bytes : {2u, 1u}) {
+    const PageShape shape = make_shape(PageLayout::kPlain, 16, 1, 576, 0, element_bytes, 1);
+    EXPECT_EQ(shape.head_bytes(), size_t{16} * 576 * element_bytes);
+    const auto rows = random_bytes(shape.head_bytes(), 3), before = random_bytes(shape.head_bytes(), 4);
+    auto page = before, back = before;
+    place_plane(shape, PlaneKind::kKeys, rows.data(), page.data(), 5);
+    const auto edge = static_cast<std::ptrdiff_t>(5 * shape.row_bytes());
+    EXPECT_TRUE(std::equal(page.begin(), page.begin() + edge, before.begin())) << "not placed";
+    EXPECT_TRUE(std::equal(page.begin() + edge, page.end(), rows.begin() + edge));
+    EXPECT_NE(page, rows);
+    gather_plane(shape, PlaneKind::kKeys, page.data(), back.data());
+    EXPECT_EQ(back, page);
+  }
+}
+
 TEST(Placement, KnownPositions) {
   const PageShape vec = make_shape(PageLayout::kVec, 32, 1, 64),
                   amx = make_shape(PageLayout::kAmx, 32, 1, 64);
@@ -123,6 +152,11 @@ TEST(Placement, RefusesWhatItCannotDo) {
   shape = {PageLayout::kAmx, 24, 1, 64, 24 * 64 * 4};
   EXPECT_EQ(shape.validate(message).error(), Error::kUnsupported);
   EXPECT_NE(message.find("multiples of 16"), std::string::npos);
+  shape = {PageLayout::kVec, 32, 1, 64, 0, 2, 1};
+  EXPECT_EQ(shape.validate(message).error(), Error::kUnsupported);
+  EXPECT_NE(message.find("a latent page"), std::string::npos);
+  shape = {PageLayout::kPlain, 32, 1, 64, 0, 4, 2};
+  EXPECT_EQ(shape.validate(message).error(), Error::kConfig);
   shape = {PageLayout::kVec, 32, 2, 64, 100};
   EXPECT_EQ(shape.validate(message).error(), Error::kConfig);
   EXPECT_NE(message.find("head_stride_bytes"), std::string::npos);

@@ -48,10 +48,10 @@ PlaneLink::Change PlaneLink::step() {
       return Change::kCameUp;
     case LinkCarrier::State::kRefused:
       backoff_ns_ = kBackoffMaxNs;  // it will hardly change its mind soon
-      drop(("it refused this engine: " + carrier_->reason()).c_str());
+      drop("it refused this engine: " + carrier_->reason());
       break;
     case LinkCarrier::State::kGone:
-      drop(std::string(carrier_->reason()).c_str());
+      drop(carrier_->reason());
       break;
   }
   return was_up ? Change::kWentDown : Change::kNone;
@@ -121,7 +121,7 @@ void PlaneLink::end_sleep() {
 
 uint64_t PlaneLink::next_step_ns() const { return carrier_ ? carrier_->next_step_ns() : retry_at_ns_; }
 
-void PlaneLink::drop(const char* reason) {
+void PlaneLink::drop(std::string reason) {
   say_down(reason);
   if (state_ == State::kUp) {
     down_since_ns_ = clock_.now_ns();

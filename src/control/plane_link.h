@@ -44,7 +44,7 @@ class PlaneLink {
   Change step();
   /// Gives the connection up (the plane does not answer, or answers nonsense). The caller treats everything
   /// in flight as lost: step() will not report it again.
-  void drop(const char* reason);
+  void drop(std::string reason);
 
   bool up() const { return state_ == State::kUp; }
   uint64_t down_since_ns() const { return down_since_ns_; }

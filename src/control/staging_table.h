@@ -63,6 +63,8 @@ class StagingTable {
   uint32_t with_plane() const { return with_plane_; }
   uint32_t free() const { return static_cast<uint32_t>(free_fetch_.size() + free_save_.size()); }
   uint32_t size() const { return static_cast<uint32_t>(regions_.size()); }
+  /// Of the fetches' share.
+  uint32_t fetch_regions() const { return fetch_regions_; }
   /// Earliest deadline of what the plane owns; UINT64_MAX when it owns nothing.
   uint64_t oldest_deadline_ns() const;
 

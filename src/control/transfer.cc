@@ -87,6 +87,9 @@ Result<void> Transfer::start(ss_event_kind kind, const Ask& ask) {
   order.serial = ++serial_;
   order.keys.resize(ask.chunks);
   std::memcpy(order.keys.data(), ask.keys, ask.chunks * sizeof(ChunkKey));
+  if (options_.space.shard_count > 1) {
+    for (ChunkKey& key : order.keys) key = shard_key(key, options_.space.shard);
+  }
   order.first_chunk = ask.first_chunk;
   order.first_token = ask.first_token;
   const size_t each = pages_->pages_per_chunk();

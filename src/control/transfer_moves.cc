@@ -1,4 +1,5 @@
 // Parts on their way between staging and pages: started, and what follows when they have arrived.
+#include <algorithm>
 #include <utility>
 
 #include "contract/check.h"
@@ -24,6 +25,30 @@ void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint
   ++moves_under_way_;
   ++job.moves;
   mover_.load(std::memory_order_acquire)->start(move, link_.staging());
+  if (moves_held_++ == 0) held_since_ns_ = clock_.now_ns();
+  gathers_held_ |= direction == PagedDirection::kGather;
+}
+
+// To an engine on a GPU a launch is a disturbance, however much it moves: parts of fetches are held until
+// many can go together.
+void TransferWorker::flush_moves() {
+  if (moves_held_ == 0) return;
+  PageMover& mover = *mover_.load(std::memory_order_acquire);
+  // Half of the regions at most: the plane fills the others meanwhile.
+  const uint32_t together = std::min(mover.moves_together(), staging_.fetch_regions() / 2);
+  if (moves_held_ < together && !gathers_held_ && clock_.now_ns() < held_since_ns_ + kHoldMovesNs &&
+      more_will_come())
+    return;
+  mover.flush();
+  moves_held_ = 0;
+  gathers_held_ = false;
+}
+
+// False as soon as a fetch waits only for what is held here.
+bool TransferWorker::more_will_come() const {
+  return !moves_are_stale_ && std::none_of(fetches_.begin(), fetches_.end(), [](const auto& job) {
+    return job->moves > 0 && (job->ending || job->in_flight() == job->moves);
+  });
 }
 
 bool TransferWorker::take_moved() {

@@ -15,17 +15,19 @@ class SlowMover final : public PageMover {
     waiting.push_back({move, staging});
     ++under_way_;
   }
-  void flush() override {}
+  void flush() override { flushed = waiting.size(); }
   size_t poll(std::span<PagedDone> out) override {
-    if (held || waiting.empty()) return 0;
+    if (held || flushed == 0) return 0;
     const auto [move, staging] = waiting.front();
     waiting.pop_front();
+    --flushed;
     --under_way_;
     out[0] = {move.ticket, fails};
     if (fails != Error::kNone) return 1;
     inner_.start(move, staging);
     return inner_.poll(out);
   }
+  uint32_t moves_together() const override { return together; }
   uint32_t gathers_per_turn() const override { return 4; }
 
   struct Waiting {
@@ -33,6 +35,8 @@ class SlowMover final : public PageMover {
     std::span<std::byte> staging;
   };
   bool held = false;
+  uint32_t together = 1;
+  size_t flushed = 0;  // of those waiting, the first ones
   Error fails = Error::kNone;
   std::deque<Waiting> waiting;
 
@@ -172,6 +176,84 @@ TEST_F(SlowMovesTest, WhatCannotBeReadIsNotStored) {
   EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kSystem));
   EXPECT_TRUE(plane.store.empty());
   expect_clean();
+}
+
+// Parts that may go together: the plane's answers come one at a time.
+class MovesTogetherTest : public SlowMovesTest {
+ protected:
+  void SetUp() override {
+    SlowMovesTest::SetUp();
+    store_chunks(keys);
+    mover->together = 1000;
+    plane.hold = true;
+    ASSERT_TRUE(fetch(2, keys, table(32, 2)));
+    pump();
+    ASSERT_GT(plane.held.size(), 2u);
+  }
+  void answer_one() {
+    const FakePlane::Held request = plane.held.front();
+    plane.held.erase(plane.held.begin());
+    plane.answer(*request.session, request);
+    pump();
+  }
+};
+
+TEST_F(MovesTogetherTest, PartsAreHeldUntilHalfOfTheRegionsHaveSome) {
+  const uint32_t half = transfer->worker().staging().fetch_regions() / 2;
+  ASSERT_GT(half, 1u);
+  for (uint32_t answered = 1; answered < half; ++answered) {
+    answer_one();
+    EXPECT_EQ(under_way, answered);
+    EXPECT_EQ(mover->flushed, 0u);
+  }
+  answer_one();
+  EXPECT_EQ(under_way, 0u) << "all went, and have ended";
+}
+
+TEST_F(MovesTogetherTest, NothingIsHeldForLong) {
+  answer_one();
+  advance_ms(19);
+  EXPECT_EQ(under_way, 1u);
+  EXPECT_LE(transfer->worker().wake_at_ns(), clock.now_ns() + kNsPerMs) << "it wakes by itself";
+  advance_ms(1);
+  EXPECT_EQ(under_way, 0u);
+}
+
+TEST_F(MovesTogetherTest, TheLastPartOfAFetchWaitsForNoOther) {
+  while (!plane.held.empty()) answer_one();
+  EXPECT_EQ(only_event().error, 0) << "although no time has passed";
+  expect_clean();
+}
+
+TEST_F(MovesTogetherTest, ACancelledFetchHoldsNothing) {
+  answer_one();
+  ASSERT_EQ(under_way, 1u);
+  transfer->cancel(2);
+  pump();
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kCancelled));
+  EXPECT_EQ(under_way, 0u);
+}
+
+TEST_F(MovesTogetherTest, WhatIsHeldWhenTheLinkIsLostEnds) {
+  answer_one();
+  ASSERT_EQ(under_way, 1u);
+  mover->fails = Error::kSystem;  // the memory it would read is gone with the link; a GPU's stays
+  plane.die();
+  advance_ms(2);
+  EXPECT_EQ(under_way, 0u);
+  EXPECT_EQ(only_event().error, static_cast<ss_error>(Error::kPlaneDown));
+}
+
+TEST_F(MovesTogetherTest, PagesThatAreReadWaitForNoOthers) {
+  ASSERT_TRUE(save(3, test_keys(4), table(0, 4)));
+  pump();
+  EXPECT_EQ(under_way, 0u) << "the engine waits for its pages";
+}
+
+TEST_F(MovesTogetherTest, AMoverOfSingleMovesGetsEachAtOnce) {  // the negative control
+  mover->together = 1;
+  answer_one();
+  EXPECT_EQ(under_way, 0u);
 }
 
 }  // namespace

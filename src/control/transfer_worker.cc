@@ -64,7 +64,8 @@ uint64_t TransferWorker::wake_at_ns() const {
   if (!idle() && !link_.up()) wake = std::min(wake, link_.down_since_ns() + kLinkPatienceNs);
   if (staging_.with_plane() > 0) wake = std::min(wake, silence_check_ns_);
   // A GPU rings no bell.
-  if (moves_under_way_ > 0) wake = std::min(wake, clock_.now_ns() + kLookAtMovesNs);
+  if (moves_under_way_ > moves_held_) wake = std::min(wake, clock_.now_ns() + kLookAtMovesNs);
+  if (moves_held_ > 0) wake = std::min(wake, held_since_ns_ + kHoldMovesNs);
   return wake;
 }
 
@@ -88,7 +89,7 @@ bool TransferWorker::step() {
   end_expired();
   if (link_.up() && send_fetches()) busy = true;
   if (link_.up() && gather_saves()) busy = true;
-  if (moves_under_way_ > 0) mover_.load(std::memory_order_acquire)->flush();
+  flush_moves();
   if (take_moved()) busy = true;
   link_.ring();
   return busy;

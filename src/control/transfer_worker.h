@@ -41,6 +41,8 @@ class TransferWorker final : public LinkDuty {
   static constexpr uint64_t kGraceNs = 20 * kNsPerMs;
   /// A plane that is silent for this long behind a deadline is stuck: the link is replaced.
   static constexpr uint64_t kSilenceNs = 1'000 * kNsPerMs;
+  /// Parts that have arrived wait at most this long for others to be moved with.
+  static constexpr uint64_t kHoldMovesNs = 20 * kNsPerMs;
   /// Jobs wait this long for a link that is just starting or coming back.
   static constexpr uint64_t kLinkPatienceNs = 500 * kNsPerMs;
 
@@ -70,6 +72,8 @@ class TransferWorker final : public LinkDuty {
   bool take_replies();
   void start_move(PagedDirection direction, TransferJob& job, uint32_t region, const LinkReply& reply);
   bool take_moved();
+  void flush_moves();
+  bool more_will_come() const;
   void placed(FetchJob& job, uint32_t region, const LinkReply& reply, Error error);
   void gathered(SaveJob& job, uint32_t region, Error error);
   void fetch_answered(FetchJob& job, uint32_t region, const LinkReply& reply);
@@ -103,6 +107,10 @@ class TransferWorker final : public LinkDuty {
   };
   std::vector<Move> moves_;
   uint32_t moves_under_way_ = 0;
+  /// Of those: started since the last flush, and when the first of them was.
+  uint32_t moves_held_ = 0;
+  uint64_t held_since_ns_ = 0;
+  bool gathers_held_ = false;
   /// The link was lost while parts moved: no region is used again before these have ended.
   bool moves_are_stale_ = false;
   LocalRing<TransferJob*> commands_;

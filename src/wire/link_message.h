@@ -26,6 +26,28 @@ enum class StagingKind : uint8_t {
   kDevice = 2,  ///< GPU memory of the client; its handle is in the hello
 };
 
+/// A KvGeometry as it crosses: a plane that does not know its element number refuses it.
+struct LinkGeometry {
+  uint32_t layers = 0;
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t chunk_tokens = 0;
+  uint8_t element_number = 0;  ///< KvGeometry::element_number()
+  uint8_t reserved[3] = {};
+
+  static LinkGeometry of(const KvGeometry& geometry) {
+    return {geometry.layers, geometry.kv_heads, geometry.head_dim, geometry.chunk_tokens,
+            geometry.element_number()};
+  }
+  /// Not validated.
+  KvGeometry geometry() const {
+    KvGeometry out{layers, kv_heads, head_dim, chunk_tokens};
+    out.set_element_number(element_number);
+    return out;
+  }
+};
+static_assert(sizeof(LinkGeometry) == 20);
+
 /// First message on the Unix socket (SOCK_SEQPACKET), client to plane. Ancillary data, in this order: the
 /// client's sealed staging memfd, when there is staging memory of kind kHost; the calibration as SealedBytes,
 /// when there is one.
@@ -33,7 +55,7 @@ struct LinkHello {
   uint32_t magic = kLinkMagic;
   uint16_t version = kLinkVersion;
   uint16_t reserved = 0;
-  KvGeometry geometry;
+  LinkGeometry geometry;
   char profile[24] = {};  ///< codec profile by name, NUL padded
   uint8_t seal_kind = 1;  ///< SealKind
   StagingKind staging_kind = StagingKind::kHost;

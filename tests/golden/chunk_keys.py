@@ -35,6 +35,10 @@ def chunk(parent, tokens, extra=b""):
     return framed(b"shadowserve/chunk/v1", parent, u32(*tokens), extra)
 
 
+def shard(key, number):
+    return framed(b"shadowserve/shard/v1", key, u32(number))
+
+
 def cases():
     yield "root", root()
     yield "root salted", root(salt=b"tenant secret")
@@ -46,6 +50,13 @@ def cases():
     yield "chunk 1", chunk(first, range(1000, 1256))
     yield "chunk 1 extra", chunk(first, range(1000, 1256), b"lora:legal")
     yield "chunk of nothing", chunk(root(), ())
+    of_two = chunk(root(shard_count=2), range(256))
+    yield "chunk 0 of 2 shards", of_two
+    yield "chunk 0 shard 0 of 2", shard(of_two, 0)
+    yield "chunk 0 shard 1 of 2", shard(of_two, 1)
+    yield "root fp8_e4m3", root(element=3)
+    yield "root fp8_e5m2", root(element=4)
+    yield "root latent", root(shape=(61, 1, 576, 256), element=16 + 1)
 
 
 def main():

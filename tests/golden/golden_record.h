@@ -36,6 +36,10 @@ inline constexpr KvGeometry kGoldenDeep{11, 1, 16, 16,
 
 inline constexpr KvGeometry kGoldenCalibrated{2, 2, 16, 64, ElementType::kBf16};  // that of tiny.cal
 
+inline constexpr KvGeometry kGoldenLatent{3, 1, 40, 32, ElementType::kBf16, 1};
+inline constexpr KvGeometry kGoldenE4M3{1, 2, 16, 40, ElementType::kFp8E4M3};
+inline constexpr KvGeometry kGoldenE5M2Latent{2, 1, 36, 32, ElementType::kFp8E5M2, 1};
+
 inline constexpr GoldenRecord kGoldenRecords[] = {
     {"tiny-kv4-none", "kv4+none", kGoldenTiny},
     {"raw-bf16", "raw", kGoldenBf16},
@@ -55,6 +59,11 @@ inline constexpr GoldenRecord kGoldenRecords[] = {
     {"generic-rans-fp16", "generic", kGoldenWideFp16},
     {"balanced-first-bf16", "balanced", kGoldenCalibrated},
     {"far-later-bf16", "far", kGoldenCalibrated, SealKind::kXxh3, 4096},
+    {"raw-deflate-latent", "raw+deflate", kGoldenLatent},
+    {"kv4-none-latent", "kv4+none", kGoldenLatent},
+    {"raw-e4m3", "raw", kGoldenE4M3},
+    {"raw-zstd-e4m3", "raw+zstd", kGoldenE4M3},
+    {"raw-deflate-e5m2-latent", "raw+deflate", kGoldenE5M2Latent},
 };
 
 inline KeySpace golden_space(const GoldenRecord& golden) {

@@ -116,6 +116,60 @@ TEST_P(CalibratedTransfer, AnotherCalibrationMisses) {
   EXPECT_EQ(same.stored(same.chain(tokens)), 2) << "negative control";
 }
 
+/// What the calibration of a model of 2 x kHeads says of half its heads.
+Calibration half_of(const Calibration& whole, uint32_t half) {
+  Calibration out = whole;
+  out.kv_heads = kHeads;
+  const size_t channels = kHeads * kDim;
+  const auto cut = [&](auto& rows) {
+    auto kept = rows.begin();
+    for (size_t at = half * channels; at < rows.size(); at += 2 * channels) {
+      kept = std::copy_n(rows.begin() + static_cast<ptrdiff_t>(at), channels, kept);
+    }
+    rows.erase(kept, rows.end());
+  };
+  cut(out.classes), cut(out.base_steps), cut(out.means), cut(out.sink_keys);
+  return out;
+}
+
+TEST_P(CalibratedTransfer, ShardsCodeTheirHeadsAsTheModelsCalibrationSays) {
+  ThreadedPlane plane("memory:", /*separate_stages=*/GetParam());
+  KvGeometry whole = kGeometry;
+  whole.kv_heads = 2 * kHeads;
+  const Calibration calibration =
+      sample_calibration(whole, sample_rotation(kDim, RotationPairing::kHalves), 5);
+  const SampleFile file(5);
+  file.write(write_calibration(calibration));
+  std::vector<std::byte> record(kRecordBytesMax), expected;
+  std::array<std::vector<std::byte>, 2> fetched;
+  for (uint32_t shard = 0; shard < 2; ++shard) {
+    ss_options options = file.options("balanced");
+    options.shard = shard, options.shard_count = 2;
+    Engine first(options), second(options);
+    first.compute(1);
+    second.compute(2);
+    const auto keys = first.chain(prompt(256, 6));
+    EXPECT_EQ(second.stored(keys), 0) << "not before both shards are there";
+    first.save(keys, {4, 5});
+    EXPECT_EQ(second.stored(keys), shard);
+    ASSERT_EQ(second.fetch(keys, {8, 9}).chunks_placed, 1u);
+    fetched[shard] = second.canonical({8, 9});
+    std::string message;
+    const auto model =
+        CalibratedModel::make(half_of(calibration, shard), "balanced", kGeometry, message).value();
+    Profile codec = *profile_from_name("balanced");
+    codec.model = model.get();
+    const PartShape shape = part_shape(kGeometry, 0);
+    expected.resize(shape.value_bytes());
+    const size_t size =
+        encode_part(codec, shape, {}, SealKind::kXxh3, {}, first.canonical({4, 5}), record).value();
+    ASSERT_TRUE(decode_part(std::span(record).first(size), shape, {}, {}, expected, model.get()));
+    EXPECT_EQ(fetched[shard], expected) << "shard " << shard;
+  }
+  EXPECT_NE(fetched[0], fetched[1])
+      << "negative control: the same values, and other steps in the other shard";
+}
+
 INSTANTIATE_TEST_SUITE_P(Ways, CalibratedTransfer, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "SeparateStages" : "OnePass"; });
 

@@ -95,7 +95,9 @@ class Engine {
  public:
   explicit Engine(const ss_options& options) : memory_(kLayers * kPages * kHeads * kPageBytes) {
     char message[256] = "";
-    lookup = ss_lookup_open(&options, message, sizeof(message));
+    ss_options scheduler = options;
+    scheduler.shard = 0;  // it asks for all
+    lookup = ss_lookup_open(&scheduler, message, sizeof(message));
     EXPECT_NE(lookup, nullptr) << message;
     transfer = ss_transfer_open(&options, message, sizeof(message));
     EXPECT_NE(transfer, nullptr) << message;
@@ -114,10 +116,10 @@ class Engine {
     EXPECT_EQ(ss_transfer_register_pages(transfer, &pages, message, sizeof(message)), 0) << message;
     EXPECT_TRUE(eventually([&] {
       ss_transfer_stats worker{};
-      ss_lookup_stats scheduler{};
+      ss_lookup_stats asking{};
       ss_transfer_read_stats(transfer, &worker);
-      ss_lookup_read_stats(lookup, &scheduler);
-      return worker.connected && scheduler.connected;
+      ss_lookup_read_stats(lookup, &asking);
+      return worker.connected && asking.connected;
     }));
   }
   ~Engine() {
@@ -143,9 +145,8 @@ class Engine {
     std::vector<std::byte> values(kLayers * 2 * kPlanePage * pages.size()), page_values(2 * kPlanePage);
     for (uint32_t layer = 0; layer < kLayers; ++layer) {
       for (size_t i = 0; i < pages.size(); ++i) {
-        EXPECT_EQ(ss_gather_page(SS_PAGES_VEC, kPageTokens, kHeads, kDim, page(layer, pages[i]), kPageBytes,
-                                 page_values.data()),
-                  0);
+        const ss_page_shape shape{SS_PAGES_VEC, kPageTokens, kHeads, kDim, 1, 2, kPageBytes};
+        EXPECT_EQ(ss_gather_page(&shape, page(layer, pages[i]), page_values.data()), 0);
         for (size_t kind = 0; kind < 2; ++kind) {
           std::memcpy(values.data() + ((layer * 2 + kind) * pages.size() + i) * kPlanePage,
                       page_values.data() + kind * kPlanePage, kPlanePage);

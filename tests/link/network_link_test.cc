@@ -19,6 +19,23 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+/// An engine and a plane with a proxy between them that can cut, slow down and damage.
+struct ProxiedEngine {
+  TestKeys keys;
+  ThreadedPlane plane{network_plane_options(keys)};
+  TcpProxy proxy{port_of(plane)};
+  NetworkOptions options{keys, proxy.port()};
+  Engine engine{options.options};
+
+  /// Four chunks, computed in the first eight pages and saved.
+  std::vector<uint8_t> saved_chain() {
+    engine.compute(1);
+    auto chain = engine.chain(prompt(1024, 1));
+    engine.save(chain, table(0, 8));
+    return chain;
+  }
+};
+
 TEST(NetworkLink, AnotherEngineFetchesWhatOneSavedBitForBit) {
   const uint64_t allocations = frozen_allocations();
   const TestKeys keys;
@@ -52,14 +69,10 @@ TEST(NetworkLink, AnotherEngineFetchesWhatOneSavedBitForBit) {
 }
 
 TEST(NetworkLink, ACutLinkIsNoticedRecomputedAndComesBack) {
-  const TestKeys keys;
-  ThreadedPlane plane(network_plane_options(keys));
-  TcpProxy proxy(port_of(plane));
-  const NetworkOptions options(keys, proxy.port());
-  Engine engine(options.options);
-  engine.compute(1);
-  const auto chain = engine.chain(prompt(1024, 1));
-  engine.save(chain, table(0, 8));
+  ProxiedEngine behind;
+  TcpProxy& proxy = behind.proxy;
+  Engine& engine = behind.engine;
+  const auto chain = behind.saved_chain();
   ASSERT_EQ(engine.stored(chain), 4);
 
   proxy.cut = true;
@@ -81,7 +94,7 @@ TEST(NetworkLink, ACutLinkIsNoticedRecomputedAndComesBack) {
   };
   EXPECT_TRUE(eventually([&] { return connected() == 0; }, 2000));
   // The plane has noticed as well, and let the sessions go.
-  EXPECT_TRUE(eventually([&] { return plane.stats()["sessions"].empty(); }, 3000));
+  EXPECT_TRUE(eventually([&] { return behind.plane.stats()["sessions"].empty(); }, 3000));
   for (int i = 0; i < 20; ++i) {
     started = steady_clock::now();
     EXPECT_EQ(engine.stored(chain), 0);
@@ -95,11 +108,9 @@ TEST(NetworkLink, ACutLinkIsNoticedRecomputedAndComesBack) {
 }
 
 TEST(NetworkLink, AnUncutLinkStaysUpWhileNobodyAsks) {  // the negative control of the cut
-  const TestKeys keys;
-  ThreadedPlane plane(network_plane_options(keys));
-  TcpProxy proxy(port_of(plane));
-  const NetworkOptions options(keys, proxy.port());
-  Engine engine(options.options);
+  ProxiedEngine behind;
+  TcpProxy& proxy = behind.proxy;
+  Engine& engine = behind.engine;
   usleep(2'500'000);
   ss_transfer_stats worker{};
   ss_transfer_read_stats(engine.transfer, &worker);
@@ -109,14 +120,10 @@ TEST(NetworkLink, AnUncutLinkStaysUpWhileNobodyAsks) {  // the negative control 
 }
 
 TEST(NetworkLink, AMegabitUnderLoadKeepsEveryDeadlineAndNeverHangs) {
-  const TestKeys keys;
-  ThreadedPlane plane(network_plane_options(keys));
-  TcpProxy proxy(port_of(plane));
-  const NetworkOptions options(keys, proxy.port());
-  Engine engine(options.options);
-  engine.compute(1);
-  const auto chain = engine.chain(prompt(1024, 1));
-  engine.save(chain, table(0, 8));
+  ProxiedEngine behind;
+  TcpProxy& proxy = behind.proxy;
+  Engine& engine = behind.engine;
+  const auto chain = behind.saved_chain();
   proxy.bytes_per_s = 125'000;
   // 2,000 prompts of 4 chunks at once: 512 KB of questions, four seconds of this link.
   const auto started = steady_clock::now();
@@ -148,14 +155,10 @@ TEST(NetworkLink, AMegabitUnderLoadKeepsEveryDeadlineAndNeverHangs) {
 }
 
 TEST(NetworkLink, DamagedBytesEndTheConnectionAndNothingElse) {
-  const TestKeys keys;
-  ThreadedPlane plane(network_plane_options(keys));
-  TcpProxy proxy(port_of(plane));
-  const NetworkOptions options(keys, proxy.port());
-  Engine engine(options.options);
-  engine.compute(1);
-  const auto chain = engine.chain(prompt(1024, 1));
-  engine.save(chain, table(0, 8));
+  ProxiedEngine behind;
+  TcpProxy& proxy = behind.proxy;
+  Engine& engine = behind.engine;
+  const auto chain = behind.saved_chain();
   ASSERT_EQ(engine.stored(chain), 4);
   const uint64_t before = proxy.connections;
   proxy.damage = true;

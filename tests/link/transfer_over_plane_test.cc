@@ -12,6 +12,8 @@
 #include "link/link_engine.h"
 #include "memory/frozen_heap.h"
 #include "store/redis_process.h"
+#include "world/receive_choice.h"
+#include "world/stream_io_uring.h"
 
 namespace shadowserve {
 namespace {
@@ -31,20 +33,31 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
   void SetUp() override {
     url_ = GetParam();
     if (url_ == "rocksdb") url_ = "rocksdb:" + folder_ + "?limit=1GB";
-    if (url_ == "redis") {
+    if (url_ == "redis through io_uring" && !find_io_uring().usable) GTEST_SKIP() << find_io_uring().found;
+    if (url_.starts_with("redis")) {
+      receive_ = url_ == "redis" ? kReceiveSockets : kReceiveIoUring;
       redis_ = std::make_unique<RedisProcess>("a password");
       url_ = "redis://:a%20password@127.0.0.1:" + std::to_string(redis_->port());
     }
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
+  /// As a user's: slots are locked, and the kernel knows them.
+  PlaneOptions options() const {
+    PlaneOptions options = plane_options(url_, false, "host");
+    options.receive = receive_;
+    options.pin_memory = receive_ == kReceiveIoUring;
+    return options;
+  }
+
   const std::string folder_ = scratch("db");
+  std::string receive_{kReceiveSockets};
   std::string url_;
   std::unique_ptr<RedisProcess> redis_;
 };
 
 TEST_P(StoreTest, AnotherEngineFetchesWhatOneSavedBitForBit) {
-  ThreadedPlane plane(url_);
+  ThreadedPlane plane(options());
   Engine first(engine_options("raw"));
   Engine second(engine_options("raw"));
   first.compute(1);
@@ -69,7 +82,7 @@ TEST_P(StoreTest, AnotherEngineFetchesWhatOneSavedBitForBit) {
 
 TEST_P(StoreTest, AThousandFetchedChunksAllocateNothingAndMemoryStaysFlat) {
   const uint64_t allocations = frozen_allocations();
-  ThreadedPlane plane(url_);
+  ThreadedPlane plane(options());
   ss_options options = engine_options("kv4");
   options.tenant_salt = "sealed with GMAC";
   Engine engine(options);
@@ -83,6 +96,8 @@ TEST_P(StoreTest, AThousandFetchedChunksAllocateNothingAndMemoryStaysFlat) {
     ASSERT_EQ(engine.stored(keys), 4);
   }
   const auto stats = plane.stats();
+  EXPECT_EQ(stats["receive"]["used"], receive_);
+  EXPECT_EQ(stats["receive"]["warning"], "");
   EXPECT_GE(stats["funnels"]["fetch"]["ended"]["done"], 1000);
 #if !defined(SHADOWSERVE_SANITIZED)
   EXPECT_TRUE(stats["heap"]["watched"]);
@@ -90,11 +105,17 @@ TEST_P(StoreTest, AThousandFetchedChunksAllocateNothingAndMemoryStaysFlat) {
   EXPECT_LT(resident_bytes(), before + (4 << 20));
 #endif
 }
-INSTANTIATE_TEST_SUITE_P(Stores, StoreTest, ::testing::Values("memory:", "rocksdb", "redis"));
+INSTANTIATE_TEST_SUITE_P(Stores, StoreTest,
+                         ::testing::Values("memory:", "rocksdb", "redis", "redis through io_uring"));
 
-TEST(TransferOverPlane, AFullLinkOverAHungStoreEndsEveryFetchByItsDeadline) {
+class HungStoreTest : public ::testing::TestWithParam<std::string_view> {};
+
+TEST_P(HungStoreTest, AFullLinkOverItEndsEveryFetchByItsDeadline) {
+  if (GetParam() == kReceiveIoUring && !find_io_uring().usable) GTEST_SKIP() << find_io_uring().found;
   RedisProcess redis;
-  ThreadedPlane plane(redis.url());
+  PlaneOptions plane_of = plane_options(redis.url(), false, "host");
+  plane_of.receive = GetParam();
+  ThreadedPlane plane(plane_of);
   ss_options options = engine_options("raw");
   options.fetch_timeout_ms = 1500;
   options.staging_bytes = 4 << 20;  // a fraction of what is asked for
@@ -117,6 +138,8 @@ TEST(TransferOverPlane, AFullLinkOverAHungStoreEndsEveryFetchByItsDeadline) {
   EXPECT_TRUE(eventually([&] { return engine.fetch(keys, table(40, 8)).error == 0; }));
   expect_same_pages(engine, table(0, 8), engine, table(40, 8));
 }
+
+INSTANTIATE_TEST_SUITE_P(Receive, HungStoreTest, ::testing::Values(kReceiveSockets, kReceiveIoUring));
 
 TEST(TransferOverPlane, OnlyTokensTheEngineLacksArePlaced) {
   ThreadedPlane plane("memory:");

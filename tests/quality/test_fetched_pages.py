@@ -19,7 +19,7 @@ def connector():
     count = 8 * HEADS * PAGE_TOKENS * 2 * DIM
     bits = [(torch.arange(count) % 30_000 + 0x0400 + layer).to(torch.int16).view(torch.bfloat16) for layer in range(2)]
     model = SimpleNamespace(
-        page_tokens=PAGE_TOKENS, kv_heads=HEADS, head_dim=DIM, dtype=torch.bfloat16, layer_names=("first", "second")
+        page_tokens=PAGE_TOKENS, kv_heads=HEADS, head_dim=DIM, dtype=torch.bfloat16, latent=False, layer_names=("first", "second")
     )
     layers = {name: SimpleNamespace(isa="vec") for name in model.layer_names}
     config = SimpleNamespace(compilation_config=SimpleNamespace(static_forward_context=layers))

@@ -34,6 +34,16 @@ def tiny_model() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
+def latent_model() -> pathlib.Path:
+    """The tiny DeepSeek-V2 of tools/models, made once."""
+    folder = CHECKOUT / "build" / "models" / "tiny-deepseek"
+    with alone("tiny-deepseek"):
+        if not (folder / "tokenizer_config.json").exists():
+            subprocess.run([sys.executable, CHECKOUT / "tools/models/tiny_deepseek.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def gemma_model() -> pathlib.Path:
     """Gemma 3 270M as the demo makes it, made once. Only where its packages cannot be had the test is skipped."""
     folder = CHECKOUT / ".models" / "gemma3-270m"

@@ -41,6 +41,20 @@ class Answer:
         ]
 
 
+def summed(totals: list[dict]) -> dict:
+    """Adds up the counts of several workers. They are connected when all are."""
+    whole = {}
+    for name, number in totals[0].items():
+        each = [one[name] for one in totals]
+        if name == "connected":
+            whole[name] = all(each)
+        elif isinstance(number, dict):
+            whole[name] = {reason: sum(one.get(reason, 0) for one in each) for reason in sorted({r for one in each for r in one})}
+        else:
+            whole[name] = sum(each)
+    return whole
+
+
 def random_prompt(tokens: int, seed: int) -> list[int]:
     """Of the tiny Llama's vocabulary, without its special tokens."""
     source = random.Random(seed)
@@ -79,7 +93,11 @@ class Engine:
         self.llm.llm_engine.engine_core.shutdown()
 
     def call(self, method: str, *args):
-        return self.llm.collective_rpc(method, args=args)[0]
+        return self.call_all(method, *args)[0]
+
+    def call_all(self, method: str, *args) -> list:
+        """What every rank's worker answers."""
+        return self.llm.collective_rpc(method, args=args)
 
     def ask(self, *prompts: list[int], tokens: int = ANSWER_TOKENS) -> list[Answer]:
         """All prompts at once, greedily."""
@@ -108,8 +126,8 @@ class Engine:
         return time.monotonic() - began_s, answer
 
     def totals(self) -> dict:
-        """The worker's counts since its start."""
-        return self.call("probe_totals")
+        """The workers' counts since their start, of all ranks together."""
+        return summed(self.call_all("probe_totals"))
 
     def wait_until_saved(self) -> None:
         def settled() -> bool:

@@ -2,6 +2,10 @@
 
 import hashlib
 import logging
+import os
+import socket
+import threading
+import time
 
 from shadowserve.vllm.device_pages import kind_axis
 from vllm.distributed.kv_transfer import get_kv_transfer_group
@@ -48,9 +52,9 @@ class EngineProbe:
     def _by_page(self, layer):
         """A layer's pages with the page's number as the first axis. What is read or written through it comes behind all
         that the engine has given a GPU to do, and before what it gives it next: as its own kernels would see it."""
-        if not layer.is_cuda:
-            return layer
         model = get_kv_transfer_group()._model
+        if not layer.is_cuda or model.latent:
+            return layer
         return layer.movedim(1 - kind_axis(model, model.layer_names[0], layer), 0)
 
     def _note(self, notes: dict[str, str], job, keep: bool) -> None:
@@ -59,7 +63,7 @@ class EngineProbe:
         for index in range(job.chunks):
             key = job.keys[index * 32 : index * 32 + 32].hex()
             pages = torch.stack(self._chunk_pages(job, index)).cpu()
-            notes[key] = hashlib.sha256(pages.view(torch.int16).numpy().tobytes()).hexdigest()
+            notes[key] = hashlib.sha256(pages.view(torch.uint8).numpy().tobytes()).hexdigest()
             if keep:
                 self.kept_values[key] = pages
             elif key in self.kept_values:
@@ -69,14 +73,17 @@ class EngineProbe:
 
     def _damage(self, load) -> None:
         """Turns every loaded page around, token by token: same numbers, wrong places. On a GPU only its values, for a
-        value that moves together with its key is the same to attention."""
+        value that moves together with its key is the same to attention. Latent pages, where it always does: number by
+        number."""
         connector = get_kv_transfer_group()
         page_tokens = connector._model.page_tokens
         for layer in connector._pages:
             pages = self._by_page(layer)
             for number in load.page_ids[load.first_token // page_tokens :]:
-                page, tokens = (pages[number][1], 0) if layer.is_cuda else (pages[number], -2)
-                page.copy_(page.flip(tokens).clone())
+                page, axis = (pages[number][1], 0) if layer.is_cuda else (pages[number], -2)
+                if connector._model.latent:
+                    page, axis = pages[number], -1
+                page.copy_(page.flip(axis).clone())
 
     def probe_report(self) -> dict:
         report = {
@@ -93,11 +100,47 @@ class EngineProbe:
         lines, self.log_lines[:] = list(self.log_lines), []
         return lines
 
-    def probe_damage(self, damages: bool) -> None:
-        self.probe_damages = damages
+    def probe_damage(self, damages: bool, only_rank: int | None = None) -> None:
+        self.probe_damages = damages and only_rank in (None, get_kv_transfer_group()._shard.rank)
+
+    def probe_cut_link(self, rank: int) -> None:
+        """That rank's next loads have hardly begun when it loses its link to the data plane; its scheduler keeps its own."""
+        connector = get_kv_transfer_group()
+        if connector._shard.rank != rank:
+            return
+        worker = connector._worker
+        start_loads = worker.start_loads
+
+        def start_and_cut(work):
+            if work.loads:
+                worker.start_loads = start_loads
+                # Cut once, the link would be back before a job has lost its patience.
+                threading.Thread(target=_keep_cutting, args=(connector._settings.socket, 0.8), daemon=True).start()
+            start_loads(work)
+
+        worker.start_loads = start_and_cut
 
     def probe_forget(self) -> None:
         self.kept_values.clear()
 
     def probe_totals(self) -> dict:
         return get_kv_transfer_group()._transfer.stats()
+
+
+def _keep_cutting(path: str, seconds: float) -> None:
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        _cut_connections_to(path)
+        time.sleep(0.0005)
+
+
+def _cut_connections_to(path: str) -> None:
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if not os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(fd)) as copy:
+                if copy.family == socket.AF_UNIX and copy.getpeername() == path:
+                    copy.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue  # closed meanwhile, or connected to nobody

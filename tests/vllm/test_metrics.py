@@ -21,7 +21,7 @@ def test_only_what_changed_is_told():
     totals = dict(TRANSFERS)
     source = StatsSource(lambda: totals)
     first = source.take()
-    assert first.data["chunks_placed"] == 4 and first.data["chunks_failed/deadline"] == 1
+    assert first.data["chunks_placed"] == 4 and first.data["chunks_failed/deadline/0"] == 1
     assert first.data["fetch_seconds"] == pytest.approx(0.25)
     assert source.take() is None
     totals = totals | {"fetch_placed": 5, "fetch_asked": 7}
@@ -41,6 +41,13 @@ def test_scheduler_and_worker_add_up_to_one_funnel():
     assert not stats.is_empty()
     stats.reset()
     assert stats.is_empty() and ConnectorStats().is_empty()
+
+
+def test_two_ranks_add_up_and_failures_say_whose_they_are():
+    stats = StatsSource(lambda: TRANSFERS).take().aggregate(StatsSource(lambda: TRANSFERS, rank=1).take())
+    assert stats.data["chunks_fetched"] == 12 and stats.data["chunks_placed"] == 8
+    failed = {name: number for name, number in stats.data.items() if name.startswith("chunks_failed/")}
+    assert failed == {f"chunks_failed/{reason}/{rank}": 1 for reason in ("record_corrupt", "deadline") for rank in (0, 1)}
 
 
 def test_prometheus_gets_every_difference():
@@ -63,6 +70,6 @@ def test_prometheus_gets_every_difference():
         return registry.get_sample_value(f"vllm:shadowserve_{name}_total", labels | more)
 
     assert sample("chunks_placed") == 8
-    assert sample("chunks_failed", reason="record_corrupt") == 2
+    assert sample("chunks_failed", reason="record_corrupt", rank="0") == 2
     assert sample("fetch_seconds") == pytest.approx(0.5)
     assert sample("chunks_saved") == 0, "there from the start"

@@ -15,6 +15,9 @@ FEW_PAGES = {"num_gpu_blocks_override": 4608 // PAGE_TOKENS, "max_model_len": 40
 STORED = random_prompt(2048, seed=70)
 CROWD = [random_prompt(1020, seed=72 + number) for number in range(5)]  # four fit, until they grow
 CROWD_TOKENS = 150
+# With FEW_PAGES none of these fits beside the stored part of another one.
+PREFIX = random_prompt(1792, seed=90)
+CROWDED = [PREFIX + random_prompt(1100, seed=91 + number) for number in range(4)]
 LOSSY = [random_prompt(2048, seed=80 + number) for number in range(3)]
 
 
@@ -27,6 +30,7 @@ def computed(raw_engine, redis, plane) -> dict:
     answers = {
         "stored": raw_engine.compute_and_store(STORED)[0],
         "crowd": [raw_engine.ask(prompt, tokens=CROWD_TOKENS)[0] for prompt in CROWD],
+        "crowded": raw_engine.compute_and_store(*CROWDED),
         "lossy": [raw_engine.ask(prompt)[0] for prompt in LOSSY],
     }
     raw_engine.wait_until_saved()
@@ -50,9 +54,13 @@ def reports(computed, tiny_model, plane, tmp_path_factory):
             ask(STORED, forgets=True), ask(*CROWD, tokens=CROWD_TOKENS),
             profile="raw", model_fingerprint="other", changes=FEW_PAGES,
         ),
+        engine(
+            ask(PREFIX, forgets=True), ask(*CROWDED),
+            profile="raw", model_fingerprint="crowded", changes=FEW_PAGES,
+        ),
         engine(*[ask(prompt, forgets=True) for prompt in [*LOSSY, *LOSSY]], profile="kv4"),
     )  # fmt: skip
-    return dict(zip(("same", "other_model", "kv4"), reports)) | {"log": log}
+    return dict(zip(("same", "other_model", "crowded", "kv4"), reports)) | {"log": log}
 
 
 def test_another_process_with_other_python_hashes_shares_records(reports, computed):
@@ -77,6 +85,14 @@ def test_preempted_requests_answer_right(reports, computed):
         assert mine.agrees_with(yours, ROUNDING)
     totals = step["totals"]
     assert totals["fetch_asked"] == totals["fetch_placed"] + sum(totals["fetch_failed"].values())
+
+
+def test_requests_that_fit_only_one_after_the_other_all_get_their_turn(reports, computed):
+    """A request that waits for pages may stand before a loaded one that holds them (test_scheduler_side.py has the rule)."""
+    step = reports["crowded"]["steps"][1]
+    assert step["totals"]["fetch_placed"] >= 1792 // CHUNK, "the test has to bring about what it tests"
+    for mine, yours in zip(step["answers"], computed["crowded"], strict=True):
+        assert mine.agrees_with(yours, ROUNDING)
 
 
 def test_kv4_answers_are_close(reports, computed):

@@ -76,6 +76,12 @@ def measured(tiny_model, tmp_path_factory):
     return done, json.loads((folder / "quality.json").read_text()), (folder / "quality.svg").read_text()
 
 
+@pytest.fixture
+def folder(tmp_path_factory) -> pathlib.Path:
+    """Of a short name: the data plane's socket lies in a folder of it, and its path has a limit."""
+    return tmp_path_factory.mktemp("q")
+
+
 def means_of(report: dict) -> dict[str, dict]:
     return {one["profile"]: one for one in report["means"]}
 
@@ -111,31 +117,31 @@ def test_the_table_is_all_that_goes_to_stdout(measured):
     assert len(tree.fromstring(plot).findall("{http://www.w3.org/2000/svg}circle")) == 4
 
 
-def test_a_prefix_that_is_not_stored_is_an_error(tiny_model, tmp_path):
+def test_a_prefix_that_is_not_stored_is_an_error(tiny_model, folder):
     """The store has room for one profile's records, not for two."""
-    words, options = command(tiny_model, tmp_path, "--profiles", "int8", "--store", "memory:?limit=5MB")
+    words, options = command(tiny_model, folder, "--profiles", "int8", "--store", "memory:?limit=5MB")
     done = subprocess.run(words, capture_output=True, timeout=SECONDS_MAX, check=False, **options)
     assert done.returncode == 1
     assert "chunks of a prefix were fetched and placed" in done.stderr
     assert done.stdout == ""
-    assert not left_running(tmp_path)
+    assert not left_running(folder)
 
 
-def test_ctrl_c_leaves_nothing_running(tiny_model, tmp_path):
-    words, options = command(tiny_model, tmp_path, "--profiles", "int8", "--pieces", "4")
-    with open(tmp_path / "said", "w+") as said:
+def test_ctrl_c_leaves_nothing_running(tiny_model, folder):
+    words, options = command(tiny_model, folder, "--profiles", "int8", "--pieces", "4")
+    with open(folder / "said", "w+") as said:
         process = subprocess.Popen(
             words, stdout=said, stderr=said, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options
         )
         try:
-            wait_for("it measures", lambda: "storing" in (tmp_path / "said").read_text(), SECONDS_MAX, every_s=0.2)
-            assert left_running(tmp_path), "the data plane has to be found before it can be missed"
+            wait_for("it measures", lambda: "storing" in (folder / "said").read_text(), SECONDS_MAX, every_s=0.2)
+            assert left_running(folder), "the data plane has to be found before it can be missed"
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 130
         finally:
             process.kill()
             process.wait()
-    assert "interrupted" in (tmp_path / "said").read_text()
-    assert "Traceback" not in (tmp_path / "said").read_text()
-    assert not left_running(tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith("shadowserve-quality-")]
+    assert "interrupted" in (folder / "said").read_text()
+    assert "Traceback" not in (folder / "said").read_text()
+    assert not left_running(folder)
+    assert not [path for path in folder.iterdir() if path.name.startswith("shadowserve-quality-")]

@@ -303,6 +303,42 @@ def test_requests_that_must_not_read_do_not_ask(lookup):
     assert not lookup.asked
 
 
+def landed(lookup) -> tuple[SchedulerSide, FakeRequest]:
+    """A side with a request that was loaded and waits to be scheduled, and a request that is nobody's yet."""
+    tokens = prompt(1000)
+    lookup.stored = set(keys_of(lookup, tokens)[:3])
+    side, loaded, other = make_side(lookup), FakeRequest("a", tokens), FakeRequest("b", prompt(1000, start=17))
+    side.track(loaded)
+    assert answered(side, loaded) == (768, True)
+    side.allocated(loaded, FakeBlocks(6), 768)
+    (load,) = schedule(side, {}, {}).loads
+    side.ended([Result(load.job, None, 3)], set())
+    side.track(other)
+    assert answered(side, other) == (0, False)
+    return side, other
+
+
+def test_who_stands_before_a_loaded_request_is_passed_over_once_that_has_waited(lookup):
+    side, other = landed(lookup)
+    for _ in range(2):
+        schedule(side, {}, {})
+        assert side.matched_tokens(other, 0) == (0, False), "most loaded requests are scheduled at once: nobody waits for that"
+    schedule(side, {}, {})
+    assert side.matched_tokens(other, 0) == (None, False)
+    assert side.matched_tokens(FakeRequest("untracked", prompt(10)), 0) == (None, False)
+    schedule(side, {"a": 232}, {"a": FakeBlocks(8)})
+    assert side.matched_tokens(other, 0) == (0, False)
+
+
+def test_nobody_waits_for_a_loaded_request_that_is_gone(lookup):
+    side, other = landed(lookup)
+    for _ in range(4):
+        schedule(side, {}, {})
+    assert side.matched_tokens(other, 0) == (None, False)
+    side.finished(FakeRequest("a", prompt(1000)), [])
+    assert side.matched_tokens(other, 0) == (0, False)
+
+
 def test_nothing_is_left_of_a_request_that_ended(lookup):
     tokens = prompt(512)
     lookup.stored = set(keys_of(lookup, tokens))

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("vllm")
 
-from vllm.v1.kv_cache_interface import FullAttentionSpec, SlidingWindowSpec  # noqa: E402
+from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec, SlidingWindowSpec  # noqa: E402
 
 from shadowserve.vllm.served_model import NotSupported, served_model  # noqa: E402
 from shadowserve.vllm.settings import Settings  # noqa: E402
@@ -46,19 +46,37 @@ SETTINGS = Settings(model_fingerprint="weights of today")
 def test_layers_are_in_the_models_order():
     model = served_model(config(), groups(spec()), SETTINGS)
     assert model.layer_names == ("model.layers.2.self_attn.attn", "model.layers.10.self_attn.attn")
-    assert model.native_shape() == {"layers": 2, "kv_heads": 4, "head_dim": 64, "element": 1}
+    assert model.native_shape() == {
+        "layers": 2, "kv_heads": 4, "head_dim": 64, "element": 1, "planes_per_layer": 2
+    }  # fmt: skip
+
+
+def test_latent_attention_has_one_plane_a_layer():
+    latent = spec(MLAAttentionSpec, num_kv_heads=1, head_size=576, block_size=16)
+    model = served_model(config(model={"use_mla": True}), groups(latent), SETTINGS)
+    assert model.latent and model.native_shape()["planes_per_layer"] == 1
+    assert not served_model(config(), groups(spec()), SETTINGS).latent
+
+
+@pytest.mark.parametrize("cache_dtype, number", [("fp8", 3), ("fp8_e4m3", 3), ("fp8_e5m2", 4)])
+def test_fp8_caches_have_numbers_of_their_own(cache_dtype, number):
+    model = served_model(config(cache={"cache_dtype": cache_dtype}), groups(spec(dtype=torch.uint8)), SETTINGS)
+    assert model.native_shape()["element"] == number
+    assert model.dtype is torch.uint8
 
 
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        (dict(parallel={"tensor_parallel_size": 2}), "tensor parallelism"),
         (dict(parallel={"pipeline_parallel_size": 2}), "pipeline parallelism"),
-        (dict(parallel={"decode_context_parallel_size": 2}), "context parallelism"),
+        (dict(parallel={"tensor_parallel_size": 2, "decode_context_parallel_size": 2}), "context parallelism"),
+        (dict(parallel={"prefill_context_parallel_size": 2}), "context parallelism"),
+        (dict(parallel={"data_parallel_size": 2}), "data parallelism"),
+        (dict(parallel={"distributed_executor_backend": "external_launcher"}), "external_launcher"),
         (dict(speculative=object()), "speculative decoding"),
-        (dict(model={"use_mla": True}), "MLA"),
         (dict(model={"is_encoder_decoder": True}), "encoder-decoder"),
-        (dict(cache={"cache_dtype": "fp8"}), "kv_cache_dtype fp8"),
+        (dict(cache={"cache_dtype": "fp8_per_token_head"}), "kv_cache_dtype fp8_per_token_head"),
+        (dict(cache={"cache_dtype": "fp8_ds_mla"}), "kv_cache_dtype fp8_ds_mla"),
     ],
 )
 def test_engines_that_are_refused(changes, sentence):
@@ -81,6 +99,39 @@ def test_caches_that_are_refused(cache, sentence):
     with pytest.raises(ValueError, match="ShadowServe") as raised:
         served_model(config(), cache, SETTINGS)
     assert sentence in str(raised.value)
+
+
+def test_tensor_parallelism_is_fine():
+    assert served_model(config(parallel={"tensor_parallel_size": 8}), groups(spec()), SETTINGS).kv_heads == 4
+
+
+def test_scales_that_an_engine_makes_up_by_itself_are_refused():
+    cache = {"cache_dtype": "fp8", "calculate_kv_scales": True}
+    with pytest.raises(NotSupported, match="calculate_kv_scales"):
+        served_model(config(cache=cache), groups(spec(dtype=torch.uint8)), SETTINGS)
+
+
+def test_no_two_kinds_of_cache_have_a_key_in_common():
+    """The same weights, tokens and profile: a hit across kinds must be impossible."""
+    from shadowserve import _native
+
+    kinds = {
+        "bf16": ("auto", torch.bfloat16), "e4m3": ("fp8_e4m3", torch.uint8), "e5m2": ("fp8_e5m2", torch.uint8),
+    }  # fmt: skip
+    keys = {}
+    for name, (cache_dtype, dtype) in kinds.items():
+        model = served_model(config(cache={"cache_dtype": cache_dtype}), groups(spec(dtype=dtype)), SETTINGS)
+        # Twice: with the model's own fingerprint, and with one for all, which leaves the element alone.
+        for fingerprint in (model.fingerprint, "one for all"):
+            options = {"model_fingerprint": fingerprint, "profile": "raw", **model.native_shape()}
+            lookup = _native.Lookup(options)
+            keys[name, fingerprint == model.fingerprint] = lookup.chain(None, list(range(512)))
+            lookup.close()
+    assert len(set(keys.values())) == 6
+    same = served_model(config(cache={"cache_dtype": "fp8"}), groups(spec(dtype=torch.uint8)), SETTINGS)
+    lookup = _native.Lookup({"model_fingerprint": same.fingerprint, "profile": "raw", **same.native_shape()})
+    assert lookup.chain(None, list(range(512))) == keys["e4m3", True], "fp8 is another word for fp8_e4m3"
+    lookup.close()
 
 
 def test_sliding_layers_kept_whole_are_fine():

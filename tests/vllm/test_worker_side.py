@@ -7,16 +7,17 @@ from fake_native import FakeTransfer
 
 pytest.importorskip("vllm")
 
+from shadowserve.vllm.shards import Shard  # noqa: E402
 from shadowserve.vllm.work import KEY_BYTES, Load, Result, Save, StepWork  # noqa: E402
 from shadowserve.vllm.worker import WorkerSide  # noqa: E402
 
 pytestmark = pytest.mark.quick
 
 
-def make_worker() -> tuple[WorkerSide, FakeTransfer]:
+def make_worker(shard: Shard = Shard(0, 1)) -> tuple[WorkerSide, FakeTransfer]:
     transfer = FakeTransfer()
     logger = logging.getLogger("test_worker_side")
-    return WorkerSide(transfer, chunk_tokens=256, page_tokens=128, logger=logger), transfer
+    return WorkerSide(transfer, chunk_tokens=256, page_tokens=128, logger=logger, shard=shard), transfer
 
 
 def load(job: int = 1, request_id: str = "a", first_token: int = 128) -> Load:
@@ -126,3 +127,13 @@ def test_failures_are_logged_at_most_once_a_second_and_counted(caplog):
         transfer.events = [("fetched", job, "deadline", 0, 4)]
         worker.ended()
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("shard, where", [(Shard(0, 1), "failed: deadline"), (Shard(1, 2), "failed on rank 1 of 2: deadline")])
+def test_the_log_names_the_rank_where_there_are_several(shard, where, caplog):
+    worker, transfer = make_worker(shard)
+    worker.start_loads(StepWork(loads=[load()]))
+    transfer.events = [("fetched", 1, "deadline", 0, 4)]
+    worker.ended()
+    (record,) = caplog.records
+    assert where in record.getMessage()

@@ -7,6 +7,7 @@ import torch
 from shadowserve import _native
 from shadowserve.vllm.device_pages import kind_axis
 from shadowserve.vllm.page_layout import LAYOUT_OF_ISA
+from shadowserve.vllm.served_model import NotSupported
 
 
 class FetchedPages:
@@ -14,6 +15,8 @@ class FetchedPages:
 
     def __init__(self, connector):
         self._model = connector._model
+        if self._model.latent or self._model.dtype.itemsize != 2:
+            raise NotSupported("measuring the quality of an fp8 or latent (MLA) cache", "choose raw, which loses nothing")
         self._layers: list[torch.Tensor] = connector._pages
         self._on_gpu = self._layers[0].is_cuda
         if not self._on_gpu:

@@ -10,6 +10,7 @@ from shadowserve.vllm.page_layout import page_layout
 from shadowserve.vllm.scheduler import SchedulerSide
 from shadowserve.vllm.served_model import served_model
 from shadowserve.vllm.settings import Settings
+from shadowserve.vllm.shards import Shard
 from shadowserve.vllm.work import ProfileInUse, StepResults, StepWork
 from shadowserve.vllm.worker import WorkerSide
 from vllm.distributed.kv_transfer.kv_connector.v1.base import KVConnectorBase_V1, KVConnectorRole
@@ -45,11 +46,13 @@ class ShadowServeConnector(KVConnectorBase_V1):
         self._model = served_model(vllm_config, kv_cache_config, self._settings)
         self._stats: StatsSource | None = None
         if role == KVConnectorRole.SCHEDULER:
+            self._shard = Shard.of_scheduler(vllm_config)
             self._warn_of_failure_policy()
             self._lookup: _native.Lookup | None = None
             # Which profile "auto" is the workers say; until then nothing is looked up and nothing saved.
             self._open_scheduler_side(None if self._settings.profile == AUTO else self._settings.profile)
         else:
+            self._shard = Shard.of_worker(vllm_config)
             # The worker's side needs the pages: see register_kv_caches().
             self._worker: WorkerSide | None = None
 
@@ -64,7 +67,11 @@ class ShadowServeConnector(KVConnectorBase_V1):
             self._model.fingerprint,
             self._model.weights_fingerprint,
             **self._model.native_shape(),
+            **self._shard.native_options(),
         )
+
+    def _worker_options(self) -> dict[str, Any]:
+        return self._native_options(f"worker{self._shard.named(', {}')}")
 
     # ---- beside the scheduler ----
 
@@ -82,8 +89,9 @@ class ShadowServeConnector(KVConnectorBase_V1):
         the data plane itself, which may give another answer by now."""
         names = sorted({worker.name for worker in metadata.values()})
         if len(names) != 1:
+            by_rank = ", ".join(f"rank {rank} {worker.name}" for rank, worker in sorted(metadata.items()))
             raise ValueError(
-                f"ShadowServe: the workers use different profiles ({', '.join(names)}), perhaps because a calibration was "
+                f"ShadowServe: the workers use different profiles ({by_rank}), perhaps because a calibration was "
                 "published meanwhile: start the engine again, or set 'profile'"
             )
         if self._lookup is None or self._lookup.profile() != names[0]:
@@ -105,6 +113,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
             saves=self._lookup is not None and transfer.is_kv_producer and self._settings.save,
             saves_generated=self._settings.save_generated,
             shares_pages=bool(self._vllm_config.cache_config.enable_prefix_caching),
+            shards=self._shard.count,
         )
 
     def _new_lookup(self, profile: str) -> "_native.Lookup":
@@ -153,25 +162,26 @@ class ShadowServeConnector(KVConnectorBase_V1):
         self._pages = tensors  # what the link thread writes to has to stay
         on_gpu = tensors[0].device.type == "cuda"
         layout = self._open_gpu(kv_caches, layers) if on_gpu else self._open_host(kv_caches, layers)
-        self._stats = StatsSource(self._transfer.stats)
+        self._stats = StatsSource(self._transfer.stats, self._shard.rank)
         self._worker = WorkerSide(
             self._transfer,
             chunk_tokens=self._settings.chunk_tokens,
             page_tokens=model.page_tokens,
             logger=logger,
             compute_stream=_compute_stream if on_gpu else None,
+            shard=self._shard,
         )
         logger.info(
-            "Prefixes of %s (fingerprint %s, %d layers) come from the data plane at %s: profile %s, because %s; page layout "
+            "Prefixes of %s (fingerprint %s, %d layers%s) come from the data plane at %s: profile %s, because %s; page layout "
             "%s, %d tokens a chunk",
-            model.name, model.fingerprint[:12], len(model.layer_names), self._settings.socket or "its default socket",
-            self._transfer.profile().partition(":")[0], self._transfer.profile_reason(), layout, self._settings.chunk_tokens,
+            model.name, model.fingerprint[:12], len(model.layer_names), self._shard.named(", {}"),
+            self._settings.socket or "its default socket", self._transfer.profile().partition(":")[0], self._transfer.profile_reason(), layout, self._settings.chunk_tokens,
         )  # fmt: skip
 
     def _open_host(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
         layout = page_layout(self._model, kv_caches, layers)
         first = self._pages[0]
-        self._transfer = _native.Transfer(self._native_options("worker"))
+        self._transfer = _native.Transfer(self._worker_options())
         self._transfer.register_pages(
             layout,
             [tensor.data_ptr() for tensor in self._pages],
@@ -184,7 +194,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
 
     def _open_gpu(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
         described = device_pages(self._model, kv_caches, layers)
-        self._transfer = _native.Transfer(self._native_options("worker") | {"device": described.device + 1})
+        self._transfer = _native.Transfer(self._worker_options() | {"device": described.device + 1})
         self._transfer.register_pages(
             "strided",
             [tensor.data_ptr() for tensor in self._pages],

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from shadowserve.vllm.page_layout import check_alike, distinct_values
+from shadowserve.vllm.cache_kind import distinct_values
+from shadowserve.vllm.latent_pages import latent_pages, prove_latent_layout
+from shadowserve.vllm.page_layout import check_alike
 from shadowserve.vllm.served_model import NotSupported, ServedModel
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def device_pages(
 ) -> DevicePages:
     """Raises NotSupported, and then the engine must not start."""
     first = kv_caches[model.layer_names[0]]
+    if model.latent:
+        return _device_latent_pages(model, kv_caches, layers)
     kinds = kind_axis(model, model.layer_names[0], first)
     for name in model.layer_names:
         check_alike(model, kv_caches[name], first)
@@ -54,6 +58,24 @@ def device_pages(
     )
 
 
+def _device_latent_pages(
+    model: ServedModel, kv_caches: "Mapping[str, torch.Tensor]", layers: "Mapping[str, object]"
+) -> DevicePages:
+    first = latent_pages(model, model.layer_names[0], kv_caches[model.layer_names[0]])
+    for name in model.layer_names:
+        check_alike(model, kv_caches[name], kv_caches[model.layer_names[0]])
+    prove_latent_layout(model, first, layers)
+    bytes_of = [stride * first.element_size() for stride in first.stride()]
+    return DevicePages(
+        device=first.device.index,
+        pages=first.shape[0],
+        plane_stride_bytes=0,
+        page_stride_bytes=bytes_of[0],
+        token_stride_bytes=bytes_of[1],
+        head_stride_bytes=0,
+    )
+
+
 def kind_axis(model: ServedModel, name: str, pages: torch.Tensor) -> int:
     """Where K and V are told apart: [2, pages, token, head, dim] or [pages, 2, token, head, dim]."""
     inner = (model.page_tokens, model.kv_heads, model.head_dim)
@@ -70,13 +92,16 @@ def prove_device_layout(model: ServedModel, pages: torch.Tensor, kinds: int) -> 
     tokens = 3 * model.page_tokens
     shape = (tokens, model.kv_heads, model.head_dim)
     generator = torch.Generator().manual_seed(1)
-    key, value = (distinct_values(shape, model.dtype, seed).to(pages.device) for seed in (1, 2))
+    (key, key_stored), (value, value_stored) = (
+        [each.to(pages.device) for each in distinct_values(shape, model.kind, seed)] for seed in (1, 2)
+    )
     slots = torch.randperm(tokens, generator=generator).to(pages.device)
     one = torch.ones((), dtype=torch.float32, device=pages.device)
-    ops.reshape_and_cache_flash(key, value, scratch.select(kinds, 0), scratch.select(kinds, 1), slots, "auto", one, one)
-    for kind, written in ((0, key), (1, value)):
+    halves = scratch.select(kinds, 0), scratch.select(kinds, 1)
+    ops.reshape_and_cache_flash(key, value, *halves, slots, model.kind.cache_dtype, one, one)
+    for kind, written in ((0, key_stored), (1, value_stored)):
         found = scratch.select(kinds, kind).reshape(shape)[slots]
-        if not torch.equal(found.view(torch.int16), written.view(torch.int16)):
+        if not torch.equal(found.view(model.kind.bits), written.view(model.kind.bits)):
             raise NotSupported(
                 "the page layout of this vLLM's attention kernel on a GPU", "use a vLLM version named in the documentation"
             )

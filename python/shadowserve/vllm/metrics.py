@@ -32,7 +32,7 @@ REASONED: dict[str, tuple[str, str]] = {
     "chunks_without_plane": ("chunks_not_found", "without_plane"),
     "chunks_breaker": ("chunks_not_found", "breaker"),
 }
-# Counts that are a table by error name.
+# Counts that are a table by error name; their metrics have the label `rank` as well.
 TABLES: dict[str, str] = {"fetch_failed": "chunks_failed", "save_failed": "chunks_save_failed"}
 REASONED_HELP = {
     "chunks_not_found": "Chunks asked for that are to be computed, by reason.",
@@ -42,7 +42,7 @@ REASONED_HELP = {
 
 
 class ConnectorStats(KVConnectorStats):
-    """Differences since the last interval: `data` maps "metric" or "metric/reason" to a number."""
+    """Differences since the last interval: `data` maps "metric", "metric/reason" or "metric/reason/rank" to a number."""
 
     def reset(self) -> None:
         self.data = {}
@@ -67,22 +67,23 @@ class ConnectorStats(KVConnectorStats):
 
 
 class StatsSource:
-    """Turns the running totals of one native object into differences."""
+    """Turns the running totals of one native object into differences. `rank`: of the worker whose object it is."""
 
-    def __init__(self, read_totals: Callable[[], Mapping[str, Any]]):
+    def __init__(self, read_totals: Callable[[], Mapping[str, Any]], rank: int = 0):
         self._read_totals = read_totals
+        self._rank = rank
         self._last: dict[str, int | float] = {}
 
     def take(self) -> ConnectorStats | None:
         """What changed since the last call, or None."""
-        totals = _flat(self._read_totals())
+        totals = _flat(self._read_totals(), self._rank)
         changed = {name: total - self._last.get(name, 0) for name, total in totals.items()}
         self._last = totals
         changed = {name: number for name, number in changed.items() if number}
         return ConnectorStats(data=changed) if changed else None
 
 
-def _flat(totals: Mapping[str, Any]) -> dict[str, int | float]:
+def _flat(totals: Mapping[str, Any], rank: int) -> dict[str, int | float]:
     flat: dict[str, int | float] = {}
     for count, (metric, _, factor) in COUNTERS.items():
         if count in totals:
@@ -92,12 +93,12 @@ def _flat(totals: Mapping[str, Any]) -> dict[str, int | float]:
             flat[f"{metric}/{reason}"] = totals[count]
     for count, metric in TABLES.items():
         for reason, number in totals.get(count, {}).items():
-            flat[f"{metric}/{reason}"] = number
+            flat[f"{metric}/{reason}/{rank}"] = number
     return flat
 
 
 class ConnectorMetrics(KVConnectorPromMetrics):
-    """Prometheus counters vllm:shadowserve_<metric>, one series an engine (and reason)."""
+    """Prometheus counters vllm:shadowserve_<metric>, one series an engine (and reason, and rank of the worker)."""
 
     def __init__(self, vllm_config, metric_types, labelnames, per_engine_labelvalues):
         super().__init__(vllm_config, metric_types, labelnames, per_engine_labelvalues)
@@ -109,7 +110,9 @@ class ConnectorMetrics(KVConnectorPromMetrics):
         }
         self._reasoned = {
             metric: self._counter_cls(
-                name=f"vllm:shadowserve_{metric}", documentation=help_text, labelnames=[*labelnames, "reason"]
+                name=f"vllm:shadowserve_{metric}",
+                documentation=help_text,
+                labelnames=[*labelnames, "reason", *(["rank"] if metric in TABLES.values() else [])],
             )
             for metric, help_text in REASONED_HELP.items()
         }
@@ -121,10 +124,10 @@ class ConnectorMetrics(KVConnectorPromMetrics):
     def observe(self, transfer_stats_data: dict[str, Any], engine_idx: int = 0) -> None:
         labels = self.per_engine_labelvalues[engine_idx]
         for name, number in transfer_stats_data.items():
-            metric, _, reason = name.partition("/")
+            metric, *reason_and_rank = name.split("/")
             if number < 0:
                 continue  # a native object was opened anew: its totals start again
-            if reason:
-                self._reasoned[metric].labels(*labels, reason).inc(number)
+            if reason_and_rank:
+                self._reasoned[metric].labels(*labels, *reason_and_rank).inc(number)
             else:
                 self._plain[metric].labels(*labels).inc(number)

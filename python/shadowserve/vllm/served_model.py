@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from shadowserve import _native
+from shadowserve.vllm.cache_kind import CacheKind, cache_kind
 from shadowserve.vllm.settings import Settings
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.kv_cache_interface import KVCacheConfig
-
-ELEMENTS = {torch.bfloat16: 1, torch.float16: 2}
 
 
 class NotSupported(ValueError):
@@ -36,14 +35,20 @@ class ServedModel:
     kv_heads: int
     head_dim: int
     page_tokens: int
-    dtype: torch.dtype
+    kind: CacheKind
+    latent: bool = False  # multi-head latent attention: one vector of head_dim a token in place of K and V
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.kind.stored
 
     def native_shape(self) -> dict[str, int]:
         return {
             "layers": len(self.layer_names),
             "kv_heads": self.kv_heads,
             "head_dim": self.head_dim,
-            "element": ELEMENTS[self.dtype],
+            "element": self.kind.number,
+            "planes_per_layer": 1 if self.latent else 2,
         }
 
 
@@ -51,14 +56,13 @@ def served_model(config: "VllmConfig", cache: "KVCacheConfig", settings: Setting
     """Reads model files: call at start. Raises NotSupported, or ValueError when the weights cannot be read."""
     _refuse_configuration(config)
     spec, layer_names = _single_group(cache)
-    if spec.dtype not in ELEMENTS:
-        raise NotSupported(f"a KV cache of {spec.dtype}", "use bfloat16 or float16")
+    kind = _kind(config, spec)
     if settings.chunk_tokens % spec.block_size != 0:
         raise ValueError(
             f"ShadowServe: chunk_tokens is {settings.chunk_tokens}, no multiple of the engine's block size "
             f"{spec.block_size}; change one of them"
         )
-    fingerprint, weights_fingerprint = _fingerprints(config, spec.dtype, settings)
+    fingerprint, weights_fingerprint = _fingerprints(config, kind, settings)
     return ServedModel(
         name=config.model_config.model,
         fingerprint=fingerprint,
@@ -67,30 +71,49 @@ def served_model(config: "VllmConfig", cache: "KVCacheConfig", settings: Setting
         kv_heads=spec.num_kv_heads,
         head_dim=spec.head_size,
         page_tokens=spec.block_size,
-        dtype=spec.dtype,
+        kind=kind,
+        latent=bool(config.model_config.use_mla),
     )
 
 
 def _refuse_configuration(config: "VllmConfig") -> None:
-    parallel = config.parallel_config
-    if parallel.tensor_parallel_size > 1:
-        raise NotSupported("tensor parallelism", "use tensor_parallel_size 1")
-    if parallel.pipeline_parallel_size > 1:
-        raise NotSupported("pipeline parallelism", "use pipeline_parallel_size 1")
-    if getattr(parallel, "decode_context_parallel_size", 1) > 1:
-        raise NotSupported("context parallelism", "use decode_context_parallel_size 1")
+    _refuse_parallelism(config.parallel_config)
     if config.speculative_config is not None:
         raise NotSupported("speculative decoding", "remove the speculative config")
-    if config.model_config.use_mla:
-        raise NotSupported("multi-head latent attention (MLA)", "serve this model without the connector")
     if config.model_config.is_encoder_decoder:
         raise NotSupported("an encoder-decoder model", "serve this model without the connector")
-    if config.cache_config.cache_dtype not in ("auto", "bfloat16", "float16"):
-        raise NotSupported(f"kv_cache_dtype {config.cache_config.cache_dtype}", "use kv_cache_dtype auto")
+
+
+def _kind(config: "VllmConfig", spec) -> CacheKind:
+    cache_dtype = config.cache_config.cache_dtype
+    kind = cache_kind(cache_dtype, spec.dtype, config.model_config.dtype)
+    if kind is None and cache_dtype in ("auto", "bfloat16", "float16"):
+        raise NotSupported(f"a KV cache of {spec.dtype}", "use bfloat16 or float16")
+    if kind is None or getattr(spec, "cache_dtype_str", None) == "fp8_ds_mla":
+        raise NotSupported(f"kv_cache_dtype {cache_dtype}", "use auto, fp8, fp8_e4m3 or fp8_e5m2")
+    if kind.cache_dtype != "auto" and getattr(config.cache_config, "calculate_kv_scales", False):
+        # Every engine would have scales of its own, from the first prompt that it sees.
+        raise NotSupported("calculate_kv_scales", "leave it out: scales are then those of the checkpoint, or 1")
+    return kind
+
+
+def _refuse_parallelism(parallel) -> None:
+    """Tensor parallelism works (see shards.py). Pipelines and contexts split a request's KV cache in ways that keys do not
+    know of; engines in lockstep, or without one scheduler for all ranks, nobody has tried."""
+    if parallel.pipeline_parallel_size > 1:
+        raise NotSupported("pipeline parallelism", "use pipeline_parallel_size 1")
+    for kind in ("decode", "prefill"):
+        if getattr(parallel, f"{kind}_context_parallel_size", 1) > 1:
+            raise NotSupported(f"context parallelism ({kind})", f"use {kind}_context_parallel_size 1")
+    # A dense model's replicas are engines of their own, which vLLM starts with a size of 1.
+    if getattr(parallel, "data_parallel_size", 1) > 1:
+        raise NotSupported("data parallelism of a mixture of experts", "use data_parallel_size 1 and several engines")
+    if getattr(parallel, "distributed_executor_backend", None) == "external_launcher":
+        raise NotSupported("the executor backend external_launcher", "use mp")
 
 
 def _single_group(cache: "KVCacheConfig"):
-    from vllm.v1.kv_cache_interface import FullAttentionSpec
+    from vllm.v1.kv_cache_interface import FullAttentionSpec, MLAAttentionSpec
 
     if len(cache.kv_cache_groups) != 1:
         raise NotSupported(
@@ -98,10 +121,10 @@ def _single_group(cache: "KVCacheConfig"):
         )
     group = cache.kv_cache_groups[0]
     spec = group.kv_cache_spec
-    # Exactly this class: a subclass keeps something else, or frees blocks that slide out of a window.
-    if type(spec) is not FullAttentionSpec:
+    # Exactly these classes: a subclass keeps something else, or frees blocks that slide out of a window.
+    if type(spec) not in (FullAttentionSpec, MLAAttentionSpec):
         raise NotSupported(f"a KV cache of kind {type(spec).__name__}", "serve this model without the connector")
-    if getattr(spec, "head_size_v", spec.head_size) != spec.head_size:
+    if type(spec) is FullAttentionSpec and getattr(spec, "head_size_v", spec.head_size) != spec.head_size:
         raise NotSupported("a model whose K and V heads differ in size", "serve this model without the connector")
     return spec, _in_model_order(group.layer_names)
 
@@ -116,12 +139,12 @@ def _in_model_order(layer_names: list[str]) -> tuple[str, ...]:
     return tuple(name for _, name in sorted(zip(numbers, layer_names)))
 
 
-def _fingerprints(config: "VllmConfig", dtype: torch.dtype, settings: Settings) -> tuple[str, str | None]:
+def _fingerprints(config: "VllmConfig", kind: CacheKind, settings: Settings) -> tuple[str, str | None]:
     model = config.model_config
     # Everything besides the weights that changes what K and V are. hf_overrides may be a function: its result counts.
     text_config = model.hf_text_config
     changes = {
-        "dtype": str(dtype),
+        "dtype": str(kind.stored) if kind.cache_dtype == "auto" else kind.name,
         "model_dtype": str(model.dtype),
         "quantization": model.quantization,
         "rope": getattr(text_config, "rope_parameters", None) or getattr(text_config, "rope_scaling", None),

@@ -60,7 +60,8 @@ class StepWork(KVConnectorMetadata):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a load (placed) or the gathering of a save ended; `error` is the name of an Error, or None."""
+    """How a load (placed) or the gathering of a save ended in one shard, or in all (shards.py); `error` is the name of an
+    Error, or None."""
 
     job: int
     error: str | None
@@ -69,12 +70,13 @@ class Result:
 
 @dataclasses.dataclass
 class StepResults(KVConnectorWorkerMetadata):
-    """The jobs that ended in one engine step."""
+    """The jobs that ended in one engine step: of one worker, or of all, each of which reports every job once."""
 
     results: list[Result] = dataclasses.field(default_factory=list)
 
     def aggregate(self, other: KVConnectorWorkerMetadata) -> "StepResults":
-        raise NotImplementedError("ShadowServe: more than one worker is not supported yet")
+        assert isinstance(other, StepResults)
+        return StepResults(self.results + other.results)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from shadowserve.vllm.shards import Shard
 from shadowserve.vllm.work import Load, Result, Save, StepWork
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ class WorkerSide:
         page_tokens: int,
         logger: "Logger",
         compute_stream: Callable[[], int] | None = None,
+        shard: Shard = Shard(0, 1),
     ):
         """`compute_stream`: for pages on a GPU, the CUDA stream that the engine computes in at the moment."""
+        self._where = shard.named(" on {}")
         self._transfer = transfer
         self._compute_stream = compute_stream
         self._chunk_tokens = chunk_tokens
@@ -144,7 +147,8 @@ class WorkerSide:
             return
         others = f" ({self._not_logged} failures before it not logged)" if self._not_logged else ""
         self._logger.warning(
-            "Fetch for request %s failed: %s; %d tokens are recomputed%s", request_id, error, tokens, others
-        )
+            "Fetch for request %s failed%s: %s; %d tokens are recomputed%s",
+            request_id, self._where, error, tokens, others,
+        )  # fmt: skip
         self._logged_at_s = now_s
         self._not_logged = 0

@@ -80,8 +80,7 @@ CalibrationProblem check_bounds(const CalibrationHeader& header) {
 }
 
 std::string shape_of(uint32_t layers, uint32_t kv_heads, uint32_t head_dim, ElementType element) {
-  return fmt::format("{} layers of {} heads x {} in {}", layers, kv_heads, head_dim,
-                     element == ElementType::kBf16 ? "bf16" : "fp16");
+  return fmt::format("{} layers of {} heads x {} in {}", layers, kv_heads, head_dim, element_name(element));
 }
 
 }  // namespace
@@ -125,7 +124,8 @@ Result<void> check_calibration_for(const Calibration& calibration, const KvGeome
     }
   }
   if (calibration.layers == geometry.layers && calibration.kv_heads == geometry.kv_heads &&
-      calibration.head_dim == geometry.head_dim && calibration.element == geometry.element) {
+      calibration.head_dim == geometry.head_dim && calibration.element == geometry.element &&
+      !geometry.latent()) {
     return {};
   }
   message = fmt::format(

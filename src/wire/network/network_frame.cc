@@ -160,7 +160,7 @@ std::vector<std::byte> frame_hello(const NetworkHello& from) {
                                hello.geometry.chunk_tokens}) {
     put(at, field);
   }
-  put(at, hello.geometry.element);
+  put(at, hello.geometry.element_number);
   put(at, hello.seal_kind);
   put(at, static_cast<uint8_t>(from.window.bytes > 0 ? WindowKind::kWindow : WindowKind::kNone));
   put(at, uint8_t{0});
@@ -186,7 +186,7 @@ bool read_hello(std::span<const std::byte> payload, NetworkHello& out) {
   uint8_t window_kind, reserved;
   uint32_t calibration_bytes;
   uint64_t reserved2;
-  get(at, hello.geometry.element);
+  get(at, hello.geometry.element_number);
   get(at, hello.seal_kind);
   get(at, window_kind);
   get(at, reserved);

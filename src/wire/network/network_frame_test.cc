@@ -82,7 +82,7 @@ Story read_all(FrameSide side, std::span<const std::byte> bytes, size_t piece) {
 
 NetworkHello sample_hello(std::span<const std::byte> calibration) {
   NetworkHello hello;
-  hello.hello.geometry = {32, 8, 128, 256, ElementType::kFp16};
+  hello.hello.geometry = LinkGeometry::of({32, 8, 128, 256, ElementType::kFp16});
   std::strcpy(hello.hello.profile, "balanced");
   std::strcpy(hello.hello.client_name, "worker 0");
   hello.hello.seal_kind = 2;
@@ -127,7 +127,7 @@ TEST(NetworkFrame, AHelloSaysTheSameThereAndBack) {
   ASSERT_EQ(frame.size(), kFrameHeaderBytes + kHelloBytes + calibration.size());
   NetworkHello got;
   ASSERT_TRUE(read_hello(std::span(frame).subspan(kFrameHeaderBytes), got));
-  EXPECT_EQ(got.hello.geometry, sent.hello.geometry);
+  EXPECT_EQ(got.hello.geometry.geometry(), sent.hello.geometry.geometry());
   EXPECT_STREQ(got.hello.profile, "balanced");
   EXPECT_STREQ(got.hello.client_name, "worker 0");
   EXPECT_EQ(got.hello.seal_kind, 2);
