@@ -59,6 +59,7 @@ Command add_pipeline_bench_command(CLI::App& bench);
 Command add_link_bench_command(CLI::App& bench);
 Command add_sim_command(CLI::App& root);
 Command add_fleet_sim_command(CLI::App& sim);
+Command add_nic_sim_command(CLI::App& sim);
 
 /// The one JSON document that a data plane serves on `socket_path`. Throws StartError when nobody answers.
 std::string read_plane_stats(const std::string& socket_path);

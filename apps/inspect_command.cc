@@ -67,7 +67,7 @@ std::string_view packing_words(uint8_t id) {
     case PackingId::kNibbles:
       return "two symbols a byte";
     case PackingId::kElements:
-      return "16-bit elements";
+      return "elements";
     case PackingId::kSplit:
       return "byte planes";
     default:
@@ -85,8 +85,9 @@ void show_frames(const RecordView& view) {
   std::map<std::string, FrameKind> kinds;
   for (uint32_t i = 0; i < view.frame_count(); ++i) {
     const FrameEntry& entry = view.frame(i).entry;
-    std::string how =
-        fmt::format("{}: {}", entry.plane % 2 == 0 ? "K" : "V", quantizer_words(quantizer_of(entry)));
+    const KvGeometry& geometry = view.shape().geometry;
+    const char* const plane = geometry.latent() ? "latent" : geometry.kind_of(entry.plane) == 0 ? "K" : "V";
+    std::string how = fmt::format("{}: {}", plane, quantizer_words(quantizer_of(entry)));
     if (entry.levels > 0) how += fmt::format(", {} levels", entry.levels);
     if (entry.group_tokens > 0) how += fmt::format(", groups of {} tokens", entry.group_tokens);
     if (entry.group_heads > 0) how += fmt::format(", groups of {} heads", entry.group_heads);
@@ -121,10 +122,12 @@ bool show_record(std::span<const std::byte> bytes, const std::string& where, uin
   const auto* profile = reinterpret_cast<const char*>(header.profile);
   fmt::print("{}: a record of format {}, {} bytes\n", where, header.version, bytes.size());
   fmt::print("  chunk      {}\n", to_hex(key));
-  fmt::print("  holds      {} tokens of layers {} to {} of {} (part {} of {}), {} KV heads of {}, {}\n",
-             geometry.chunk_tokens, shape.plane_first / 2, (shape.plane_first + shape.plane_count - 1) / 2,
-             geometry.layers, header.part + 1, geometry.parts(), geometry.kv_heads, geometry.head_dim,
-             geometry.element == ElementType::kBf16 ? "bf16" : "fp16");
+  fmt::print("  holds      {} tokens of layers {} to {} of {} (part {} of {}), {} of {}, {}\n",
+             geometry.chunk_tokens, geometry.layer_of(shape.plane_first),
+             geometry.layer_of(shape.plane_first + shape.plane_count - 1), geometry.layers, header.part + 1,
+             geometry.parts(),
+             geometry.latent() ? "a latent vector" : fmt::format("{} KV heads", geometry.kv_heads),
+             geometry.head_dim, element_name(geometry.element));
   fmt::print("  profile    {}\n", std::string_view(profile, strnlen(profile, sizeof(header.profile))));
   fmt::print("  size       {} of KV in {}: {:.2f}x smaller\n", format_byte_size(shape.value_bytes()),
              format_byte_size(bytes.size()),

@@ -25,6 +25,7 @@ Examples:
   shadowserve link keys DIR                             certificates for engines on another machine
   shadowserve bench codec                               how fast are the codec and its peers here?
   shadowserve sim fleet --engines 1000                  what a fleet would gain, and what it costs
+  shadowserve sim nic                                   how fast would it be on SmartNICs that are not here?
 
 Settings come from, later wins: defaults, a TOML file (--config or $SHADOWSERVE_CONFIG),
 environment variables SHADOWSERVE_<NAME>, flags. docs/running.md lists them all.)";
@@ -75,7 +76,8 @@ int run_command(int argument_count, char** arguments) {
                                add_pipeline_bench_command(*bench.app),
                                add_link_bench_command(*bench.app),
                                sim,
-                               add_fleet_sim_command(*sim.app)};
+                               add_fleet_sim_command(*sim.app),
+                               add_nic_sim_command(*sim.app)};
   for (const Command& command : commands) command.app->allow_extras();
   try {
     root.parse(argument_count, arguments);

@@ -120,6 +120,11 @@ void show(const json& now, const json* before, double seconds) {
     fmt::print(": {} records, {}, {} evicted", store.value("records", uint64_t{0}),
                format_byte_size(store.value("bytes", uint64_t{0})), store.value("evicted", uint64_t{0}));
   }
+  if (const json receive = now.value("receive", json::object());
+      receive.value("asked", "sockets") != "sockets") {
+    const std::string warning = receive.value("warning", "");
+    fmt::print("\nreceive  {}", warning.empty() ? receive.value("found", "?") : warning);
+  }
   fmt::print("\nengines ");
   for (const json& session : now.at("sessions")) fmt::print(" [{}]", session.get<std::string>());
   fmt::print("{}\n", now.at("sessions").empty() ? " none" : "");

@@ -14,10 +14,13 @@ constexpr double kSecondsMax = 1;
 
 class AloneTrial final : public Trial {
  public:
-  AloneTrial(PipelineBench& bench, StageKind kind, uint32_t cores, std::shared_ptr<StageRig> rig)
-      : bench_(bench), kind_(kind), cores_(cores), rig_(std::move(rig)) {
-    row.table = kAloneTable;
+  AloneTrial(PipelineBench& bench, StageKind kind, uint32_t cores, std::shared_ptr<StageRig> rig,
+             const std::string& receive)
+      : bench_(bench), kind_(kind), cores_(cores), rig_(std::move(rig)), receive_(receive) {
+    const bool first = receive == bench.options().receive.front();
+    row.table = first ? kAloneTable : kReceiveTable;
     row.name = stage_kind_name(kind);
+    if (!first) row.name += ", " + receive;
     row.facts.emplace_back(kCores, cores);
     if (!bench.enough_cores(cores)) row.note = "a floor: server and stage share cores";
     if (kind == StageKind::kReceive) prepare_slots();
@@ -67,7 +70,8 @@ class AloneTrial final : public Trial {
   void make_circles() {
     const std::vector<int> cores = bench_.plane_cores(cores_);
     if (kind_ == StageKind::kReceive) {
-      store_ = bench_.store().client(bench_.clock(), bench_.options().fetch_slots);
+      store_ = bench_.store().client(bench_.clock(), bench_.options().fetch_slots, receive_);
+      store_->use_memory(pool_.memory());
       std::vector<uint32_t> slots(numbers_.size());
       std::iota(slots.begin(), slots.end(), 0);
       add_circle(pool_, std::move(slots), cores.front(), [this](Slot& slot) {
@@ -119,6 +123,7 @@ class AloneTrial final : public Trial {
   StageKind kind_;
   uint32_t cores_;
   std::shared_ptr<StageRig> rig_;
+  std::string receive_;
   SlotPool pool_;
   std::vector<uint32_t> numbers_;
   std::unique_ptr<RecordStore> store_;
@@ -128,8 +133,8 @@ class AloneTrial final : public Trial {
 }  // namespace
 
 std::unique_ptr<Trial> alone_trial(PipelineBench& bench, StageKind kind, uint32_t cores,
-                                   std::shared_ptr<StageRig> rig) {
-  return std::make_unique<AloneTrial>(bench, kind, cores, std::move(rig));
+                                   std::shared_ptr<StageRig> rig, const std::string& receive) {
+  return std::make_unique<AloneTrial>(bench, kind, cores, std::move(rig), receive);
 }
 
 }  // namespace shadowserve

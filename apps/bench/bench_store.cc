@@ -11,6 +11,7 @@
 
 #include "command.h"
 #include "store/store_url.h"
+#include "world/receive_choice.h"
 
 namespace shadowserve {
 namespace {
@@ -54,23 +55,26 @@ BenchStore::BenchStore(const std::string& choice, uint64_t bytes) : url_(choice)
   }
 }
 
-StoreBackend& BenchStore::at_rate(double gbit_per_s) {
-  std::unique_ptr<StoreBackend>& backend = backends_[gbit_per_s];
+StoreBackend& BenchStore::at_rate(double gbit_per_s, const std::string& receive) {
+  std::unique_ptr<StoreBackend>& backend = backends_[{gbit_per_s, receive}];
   if (backend) return *backend;
+  const ReceiveChoice choice = choose_receive(receive);
+  if (!choice.warning.empty()) throw StartError(choice.warning);
   std::string url = url_;
   if (gbit_per_s > 0) {
     url += fmt::format("{}rate={}", url.find('?') == std::string::npos ? '?' : '&',
                        format_bit_rate(static_cast<uint64_t>(gbit_per_s * 1e9 + 0.5)));
   }
   std::string message;
-  auto opened = open_store(url, message);
+  auto opened = open_store(url, message, choice.make_stream);
   if (!opened) throw StartError(message);
   backend = std::move(*opened);
   return *backend;
 }
 
-std::unique_ptr<RecordStore> BenchStore::client(const Clock& clock, uint32_t depth) {
-  auto client = at_rate(0).client(clock, depth);
+std::unique_ptr<RecordStore> BenchStore::client(const Clock& clock, uint32_t depth,
+                                                const std::string& receive) {
+  auto client = at_rate(0, receive).client(clock, depth);
   if (!client) throw StartError("cannot open a client of " + name_);
   return std::move(*client);
 }

@@ -22,17 +22,19 @@ class BenchStore {
   bool own_server() const { return server_ != nullptr; }
   /// For people.
   const std::string& name() const { return name_; }
-  /// The backend that receives at most so many Gbit/s; 0 = no limit. Throws StartError.
-  StoreBackend& at_rate(double gbit_per_s);
+  /// The backend that receives at most so many Gbit/s; 0 = no limit. `receive`: see ReceiveChoice. Throws
+  /// StartError, also when this machine does not allow that way to receive.
+  StoreBackend& at_rate(double gbit_per_s, const std::string& receive = "sockets");
   /// A client without a limit, with room for `depth` operations. Throws StartError.
-  std::unique_ptr<RecordStore> client(const Clock& clock, uint32_t depth);
+  std::unique_ptr<RecordStore> client(const Clock& clock, uint32_t depth,
+                                      const std::string& receive = "sockets");
   /// Keeps the server that was started here to these cores.
   void keep_server_to(const std::vector<int>& cores) const;
 
  private:
   std::string url_, name_;
   std::unique_ptr<RedisProcess> server_;
-  std::map<double, std::unique_ptr<StoreBackend>> backends_;
+  std::map<std::pair<double, std::string>, std::unique_ptr<StoreBackend>> backends_;
 };
 
 /// Keeps a thread (0: this one) to these cores.

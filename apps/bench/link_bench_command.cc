@@ -190,7 +190,7 @@ Row bare_tcp(uint32_t count) {
 
 LinkHello lookup_hello() {
   LinkHello hello;
-  hello.geometry = {2, 2, 64, 256, ElementType::kBf16};
+  hello.geometry = LinkGeometry::of({2, 2, 64, 256, ElementType::kBf16});
   std::strcpy(hello.profile, "raw");
   std::strcpy(hello.client_name, "bench link");
   return hello;

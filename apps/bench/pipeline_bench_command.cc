@@ -9,6 +9,7 @@
 #include "build_commit.h"
 #include "command.h"
 #include "memory/frozen_heap.h"
+#include "world/receive_choice.h"
 
 namespace shadowserve {
 namespace {
@@ -17,6 +18,7 @@ constexpr const char* kFooter = R"(
 Examples:
   shadowserve bench pipeline                            made-up values over a redis-server of its own, minutes
   shadowserve bench pipeline --rates 10,unlimited --cores 1,2 --json result.json --plot result.svg
+  shadowserve bench pipeline --receive sockets,io_uring --rates unlimited
   shadowserve bench pipeline --store memory --seconds 1 --separate-stages
   shadowserve bench pipeline --input kv.bin --shape 32x2x2048x8x128 --dtype bf16 --store redis://host:6379
 
@@ -64,6 +66,11 @@ void complete(PipelineBenchOptions& options, const PipelineBench& bench, bool ha
           "only Redis has a link whose rate can be limited: use --rates unlimited with this store");
     }
   }
+  for (size_t i = 0; i < options.receive.size(); ++i) {
+    if (std::count(options.receive.begin(), options.receive.end(), options.receive[i]) > 1) {
+      throw StartError(fmt::format("--receive names {} twice", options.receive[i]));
+    }
+  }
   for (const uint32_t cores : options.cores) {
     if (cores <= bench.machine_cores()) continue;
     throw StartError(fmt::format("--cores {}: this process may use {}", cores, bench.machine_cores()));
@@ -80,8 +87,17 @@ Trials make_trials(PipelineBench& bench, const PipelineBenchOptions& options) {
   }
   Trials trials;
   for (const uint32_t cores : options.cores) {
-    for (const StageKind kind : kinds) trials.push_back(alone_trial(bench, kind, cores, rig));
-    for (const double rate : options.rates) trials.push_back(plane_trial(bench, rate, cores));
+    for (const StageKind kind : kinds) {
+      for (const std::string& receive : options.receive) {
+        const bool varies = kind == StageKind::kReceive || receive == options.receive.front();
+        if (varies) trials.push_back(alone_trial(bench, kind, cores, rig, receive));
+      }
+    }
+    for (const double rate : options.rates) {
+      for (const std::string& receive : options.receive) {
+        trials.push_back(plane_trial(bench, rate, cores, receive));
+      }
+    }
   }
   return trials;
 }
@@ -129,6 +145,11 @@ Command add_pipeline_bench_command(CLI::App& bench) {
       ->delimiter(',')
       ->type_name("NUMBERS")
       ->check(CLI::Range(1u, 4096u));
+  app->add_option("--receive", options->receive, "ways to receive, each beside the first: sockets, io_uring")
+      ->delimiter(',')
+      ->type_name("HOW")
+      ->check(CLI::IsMember({std::string(kReceiveSockets), std::string(kReceiveIoUring)}))
+      ->capture_default_str();
   app->add_option("--fetch-slots", options->fetch_slots, "slots for fetches")
       ->check(CLI::Range(2u, 64u))
       ->capture_default_str();

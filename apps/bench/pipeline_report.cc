@@ -1,6 +1,8 @@
 // Bounds of every point, and all of it as JSON.
 #include "bench/pipeline_report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -34,6 +36,14 @@ const BenchRow& PipelineReport::best_point() const {
   const auto all = points();
   return **std::max_element(all.begin(), all.end(),
                             [&](const BenchRow* a, const BenchRow* b) { return rank(a) < rank(b); });
+}
+
+const BenchRow& PipelineReport::beside(const BenchRow& option) const {
+  const std::string name = option.name.substr(0, option.name.rfind(", "));
+  return *std::find_if(rows.begin(), rows.end(), [&](const BenchRow& row) {
+    return row.table != kReceiveTable && row.name == name &&
+           fact_or_0(row, kCores) == fact_or_0(option, kCores);
+  });
 }
 
 double PipelineReport::link_gb_s(const BenchRow& point) const {
@@ -89,6 +99,12 @@ nlohmann::ordered_json pipeline_json(const PipelineReport& report) {
                     {"allocations_after_start", median_or_0(best, kAllocations)},
                     {"compressed_gbit_per_core", median_or_0(best, kPerCore)},
                     {"delivered_gb_s", median_or_0(best, kDelivered)}};
+  made["receive"] = options.receive;
+  for (const BenchRow& row : report.rows) {
+    if (row.table != kReceiveTable) continue;
+    made["ratios"]["receive_options"][fmt::format("{}; {} cores", row.name, fact_or_0(row, kCores))] =
+        paired_ratio(row.measure(kDelivered), report.beside(row).measure(kDelivered));
+  }
   made["rows"] = rows_json(report.rows);
   for (size_t i = 0; i < report.rows.size(); ++i) {
     if (report.rows[i].table != kPointTable) continue;

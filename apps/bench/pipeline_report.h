@@ -47,6 +47,8 @@ struct PipelineReport {
   /// The one that stands for all: without a limit on the link, else under the highest, with the most cores.
   const BenchRow& best_point() const;
   PointBounds bounds(const BenchRow& point) const;
+  /// What the first way to receive did where this row of kReceiveTable is another.
+  const BenchRow& beside(const BenchRow& option) const;
   /// GB/s of values that the link brings at most; 0 = no limit.
   double link_gb_s(const BenchRow& point) const;
 };

@@ -91,12 +91,36 @@ void print_points(const PipelineReport& report, std::FILE* out) {
       report.heap_watched ? "" : " (NOT WATCHED in this build)");
 }
 
+void print_options(const PipelineReport& report, std::FILE* out) {
+  const std::string& first = report.options.receive.front();
+  if (report.options.receive.size() < 2) return;
+  fmt::print(
+      out,
+      "\n3. Other ways to receive, GB/s of values, and over {}: the middle of the ratios of each round\n",
+      first);
+  for (const BenchRow& row : report.rows) {
+    if (row.table != kReceiveTable) continue;
+    const BenchRow& other = report.beside(row);
+    fmt::print(out, "   {:34} of {:2.0f} cores: {:22} {}: {:22} ratio {:.3f}", row.name,
+               fact_or_0(row, kCores), spread_text(row.measure(kDelivered), 0), first,
+               spread_text(other.measure(kDelivered), 0),
+               paired_ratio(row.measure(kDelivered), other.measure(kDelivered)));
+    if (row.find_measure(kChunkP50) != nullptr) {
+      fmt::print(out, "; chunk p50 {:.1f} to {:.1f} ms, p99 {:.1f} to {:.1f}; allocs {:.0f}",
+                 median_or_0(row, kChunkP50), median_or_0(other, kChunkP50), median_or_0(row, kChunkP99),
+                 median_or_0(other, kChunkP99), median_or_0(row, kAllocations));
+    }
+    fmt::print(out, "{}\n", row.note.empty() ? "" : " *");
+  }
+}
+
 }  // namespace
 
 void print_pipeline(const PipelineReport& report, std::FILE* out) {
   print_head(report, out);
   print_alone(report, out);
   print_points(report, out);
+  print_options(report, out);
 }
 
 }  // namespace shadowserve

@@ -16,12 +16,15 @@ namespace shadowserve {
 // Names of tables and measures, which are also those of the JSON.
 inline constexpr const char* kPointTable = "pipeline";
 inline constexpr const char* kAloneTable = "stages alone";
+inline constexpr const char* kReceiveTable = "receive options";  ///< but for the first, which the others have
 inline constexpr const char* kDelivered = "delivered_gb_s";
 inline constexpr const char* kCompressedGbit = "compressed_gbit_s";
 inline constexpr const char* kPerCore = "compressed_gbit_per_core";
 inline constexpr const char* kLinkShare = "share_of_link";
 inline constexpr const char* kMovedPerByte = "bytes_moved_per_byte_delivered";
 inline constexpr const char* kAllocations = "allocations_after_start";
+/// Share of their time that the plane's threads were ready and something else had their core.
+inline constexpr const char* kWaited = "waited_for_core";
 inline constexpr const char* kResidentBefore = "resident_mib_before";
 inline constexpr const char* kResidentAfter = "resident_mib_after";
 inline constexpr const char* kChunkP50 = "chunk_ms_p50";
@@ -36,6 +39,7 @@ struct PipelineBenchOptions {
   std::string profile = "kv4", store = "redis", json, plot;
   std::vector<double> rates;  ///< Gbit/s; 0 = unlimited; empty: as many as the store can do
   std::vector<uint32_t> cores;
+  std::vector<std::string> receive{"sockets"};  ///< see ReceiveChoice; all but the first only beside it
   uint32_t fetch_slots = 16;
   double seconds = 2;
   int repetitions = 5;
@@ -83,9 +87,10 @@ class PipelineBench {
 };
 
 /// A whole data plane, made anew for each repetition, that fetches back to back. 0 = no limit.
-std::unique_ptr<Trial> plane_trial(PipelineBench& bench, double gbit_per_s, uint32_t cores);
+std::unique_ptr<Trial> plane_trial(PipelineBench& bench, double gbit_per_s, uint32_t cores,
+                                   const std::string& receive);
 /// One stage alone: receive on the first of so many cores, any other on each of them.
 std::unique_ptr<Trial> alone_trial(PipelineBench& bench, StageKind kind, uint32_t cores,
-                                   std::shared_ptr<StageRig> rig);
+                                   std::shared_ptr<StageRig> rig, const std::string& receive);
 
 }  // namespace shadowserve

@@ -10,6 +10,7 @@
 #include "bench/decode_check.h"
 #include "bench/pipeline_trials.h"
 #include "bench/plane_client.h"
+#include "bench/run_queue.h"
 #include "command.h"
 #include "memory/frozen_heap.h"
 
@@ -29,15 +30,15 @@ double resident_mib() {
 /// A pipeline on its threads and the session that this bench is to it.
 class RunningPlane {
  public:
-  RunningPlane(PipelineBench& bench, double gbit_per_s, uint32_t cores) {
+  RunningPlane(PipelineBench& bench, double gbit_per_s, uint32_t cores, const std::string& receive) {
     bench.keep_others_off(cores);
     PipelineOptions options;
     options.cores = bench.plane_cores(cores);
     options.fetch_slots = bench.options().fetch_slots;
     options.separate_stages = bench.options().separate_stages;
     std::string message;
-    auto made =
-        Pipeline::create(options, bench.store().at_rate(gbit_per_s), bench.clock(), sessions_, message);
+    auto made = Pipeline::create(options, bench.store().at_rate(gbit_per_s, receive), bench.clock(),
+                                 sessions_, message);
     if (!made) throw StartError(message);
     pipeline_ = std::move(*made);
     open_bench_session(sessions_[0], bench.input().geometry(), bench.choice(), *bench.staging(),
@@ -59,12 +60,13 @@ class RunningPlane {
 /// Counters of all stages, in the pipeline's order.
 struct PlaneCounters {
   std::vector<std::pair<std::string, uint64_t>> busy_ns;
-  uint64_t moved = 0, values = 0;
+  uint64_t moved = 0, values = 0, waited_ns = 0;
   double resident = 0;
 
   explicit PlaneCounters(const Pipeline& pipeline)
       : moved(pipeline.fetch_bytes_moved()),
         values(pipeline.funnels().fetch.value_bytes.read()),
+        waited_ns(waited_for_core_ns("ss-plane-")),
         resident(resident_mib()) {
     for (const auto& loop : pipeline.loops()) {
       for (const Stage* stage : loop->stages()) {
@@ -77,11 +79,13 @@ struct PlaneCounters {
 
 class PlaneTrial final : public Trial {
  public:
-  PlaneTrial(PipelineBench& bench, double gbit_per_s, uint32_t cores)
-      : bench_(bench), gbit_per_s_(gbit_per_s), cores_(cores) {
-    row.table = kPointTable;
+  PlaneTrial(PipelineBench& bench, double gbit_per_s, uint32_t cores, const std::string& receive)
+      : bench_(bench), gbit_per_s_(gbit_per_s), cores_(cores), receive_(receive) {
+    const bool first = receive == bench.options().receive.front();
+    row.table = first ? kPointTable : kReceiveTable;
     row.name = gbit_per_s > 0 ? fmt::format("{} Gbit/s, {} cores", gbit_per_s, cores)
                               : fmt::format("unlimited, {} cores", cores);
+    if (!first) row.name += ", " + receive;
     if (gbit_per_s > 0) row.facts.emplace_back(kLinkGbit, gbit_per_s);
     row.facts.emplace_back(kCores, cores);
     if (!bench.enough_cores(cores)) row.note = "a floor: client, server and plane share cores";
@@ -89,7 +93,7 @@ class PlaneTrial final : public Trial {
 
   void repeat(bool counted) override {
     const uint64_t allocations = frozen_allocations();
-    RunningPlane plane(bench_, gbit_per_s_, cores_);
+    RunningPlane plane(bench_, gbit_per_s_, cores_, receive_);
     std::unique_ptr<PlaneCounters> before, after;
     // The round that warms up need not be long.
     const double seconds = bench_.options().seconds * (counted ? 1 : 0.25);
@@ -120,6 +124,7 @@ class PlaneTrial final : public Trial {
     const uint64_t values = std::max<uint64_t>(after.values - before.values, 1);
     add(kMovedPerByte, static_cast<double>(after.moved - before.moved) / static_cast<double>(values));
     add(kAllocations, static_cast<double>(allocations));
+    add(kWaited, static_cast<double>(after.waited_ns - before.waited_ns) * 1e-9 / seconds / cores_);
     add(kResidentBefore, before.resident);
     add(kResidentAfter, after.resident);
     for (size_t i = 0; i < after.busy_ns.size(); ++i) {
@@ -139,6 +144,7 @@ class PlaneTrial final : public Trial {
   PipelineBench& bench_;
   double gbit_per_s_;
   uint32_t cores_;
+  std::string receive_;
 };
 
 }  // namespace
@@ -149,7 +155,7 @@ PipelineBench::PipelineBench(const PipelineBenchOptions& options)
   choice_ = chosen_profiles({options.profile}, options.dump, *input_).front();
   store_ = std::make_unique<BenchStore>(options.store, input_->value_bytes() * 2);
   staging_ = make_bench_staging(std::max(kStagingBytes, 2 * input_->geometry().chunk_bytes()));
-  RunningPlane(*this, 0, std::min(2u, machine_cores())).client().save(*input_);
+  RunningPlane(*this, 0, std::min(2u, machine_cores()), "sockets").client().save(*input_);
   read_back();
 }
 
@@ -196,8 +202,9 @@ bool PipelineBench::enough_cores(uint32_t count) const {
   return count + 1 + (store_->own_server() ? 1 : 0) <= allowed_.size();
 }
 
-std::unique_ptr<Trial> plane_trial(PipelineBench& bench, double gbit_per_s, uint32_t cores) {
-  return std::make_unique<PlaneTrial>(bench, gbit_per_s, cores);
+std::unique_ptr<Trial> plane_trial(PipelineBench& bench, double gbit_per_s, uint32_t cores,
+                                   const std::string& receive) {
+  return std::make_unique<PlaneTrial>(bench, gbit_per_s, cores, receive);
 }
 
 }  // namespace shadowserve

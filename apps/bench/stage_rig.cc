@@ -35,7 +35,7 @@ ChunkKey bench_key(const Profile& profile, uint32_t chunk) {
 void open_bench_session(Session& session, const KvGeometry& geometry, const ProfileChoice& choice,
                         const SharedRegion& staging, uint32_t ring_entries) {
   LinkHello hello;
-  hello.geometry = geometry;
+  hello.geometry = LinkGeometry::of(geometry);
   choice.profile.name().copy(hello.profile, sizeof hello.profile - 1);
   hello.staging_bytes = staging.size();
   std::snprintf(hello.client_name, sizeof hello.client_name, "bench");

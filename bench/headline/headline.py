@@ -189,7 +189,7 @@ class Bench:
     def _streams(self, gbit: float, seeds: dict[int, list[int]]) -> None:
         self._world.link(gbit, self.attached())
         link = "" if gbit == 20 else f"{gbit:g}gbit-"
-        windows = 2 * round(self._chosen.stream_seconds / WINDOW_S)
+        windows = 4 * max(1, round(self._chosen.stream_seconds / WINDOW_S / 2))  # in fours: see streams()
         for system in self._engines:
             for tokens in (8192, 16384):
                 if link and system in ("recompute", "synchronous"):

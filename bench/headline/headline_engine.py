@@ -51,8 +51,9 @@ class System:
         return {"ttft_s": [self._client.time_to_first_token_s(self.prompt(seed, tokens)) for seed in seeds]}
 
     def streams(self, streams: int, windows: int, window_s: float, seeds: list[int], tokens: int) -> dict:
-        """`streams` requests decode all the time. In every second window of `window_s` the prompts of `seeds` come beside them,
-        back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both."""
+        """`streams` requests decode all the time. In half of the windows of `window_s` the prompts of `seeds` come beside them,
+        back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both.
+        Streams grow, and every step with them: windows come as alone, beside, beside, alone, so that this is the same for both."""
         client = self._client
         prompts = [self.prompt(seed, tokens) for seed in seeds]  # drawn before: that takes a step's time
         names = [client.send(self.prompt(100 + number, STREAM_PROMPT), MAX_TOKENS - 1024) for number in range(streams)]
@@ -61,7 +62,7 @@ class System:
         gaps_s: dict[str, list[float]] = {"alone": [], "beside": []}
         others: list[str] = []
         for window in range(windows):
-            beside = window % 2 == 1
+            beside = window % 4 in (1, 2)
             began_s = time.perf_counter()
             while time.perf_counter() < began_s + window_s:
                 if beside and (not others or client.first_token_s[others[-1]] > 0):

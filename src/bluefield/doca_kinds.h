@@ -42,6 +42,15 @@ struct DocaCopy {
   static constexpr auto set_dst = doca_dma_task_memcpy_set_dst;
 };
 
+/// What ended, as the seam's completions say it.
+template <class Queue, class EngineDone>
+size_t poll_queue(Queue& queue, std::span<EngineDone> out) {
+  typename Queue::Done done[16];
+  const size_t count = queue.poll(std::span(done).first(std::min<size_t>(out.size(), 16)));
+  for (size_t i = 0; i < count; ++i) out[i] = {done[i].ticket, done[i].ok ? Error::kNone : Error::kSystem};
+  return count;
+}
+
 /// What BluefieldInflateEngine is inside; tests make it with less handling.
 template <DocaHandling kHandling = DocaHandling{}>
 class DocaInflateEngine final : public InflateEngine {
@@ -61,12 +70,7 @@ class DocaInflateEngine final : public InflateEngine {
     return queue_->submit({const_cast<std::byte*>(task.coded.data()), task.coded.size(), task.symbols.data(),
                            task.symbols.size(), task.ticket});
   }
-  size_t poll(std::span<InflateDone> out) override {
-    typename Queue::Done done[16];
-    const size_t count = queue_->poll(std::span(done).first(std::min<size_t>(out.size(), 16)));
-    for (size_t i = 0; i < count; ++i) out[i] = {done[i].ticket, done[i].ok ? Error::kNone : Error::kSystem};
-    return count;
-  }
+  size_t poll(std::span<InflateDone> out) override { return poll_queue(*queue_, out); }
   bool lost() const override { return queue_->lost(); }
   void abandon() override { queue_->abandon(); }
   Result<void> revive() { return queue_->revive(); }
@@ -89,12 +93,7 @@ class DocaCopyEngine final : public CopyEngine {
     if (task.bytes == 0 || task.bytes > bytes_max_) return fail(Error::kUnsupported);
     return queue_->submit({const_cast<std::byte*>(task.from), task.bytes, task.to, task.bytes, task.ticket});
   }
-  size_t poll(std::span<CopyDone> out) override {
-    typename Queue::Done done[16];
-    const size_t count = queue_->poll(std::span(done).first(std::min<size_t>(out.size(), 16)));
-    for (size_t i = 0; i < count; ++i) out[i] = {done[i].ticket, done[i].ok ? Error::kNone : Error::kSystem};
-    return count;
-  }
+  size_t poll(std::span<CopyDone> out) override { return poll_queue(*queue_, out); }
   bool lost() const override { return queue_->lost(); }
   void abandon() override { queue_->abandon(); }
   Result<void> revive() { return queue_->revive(); }

@@ -6,7 +6,7 @@
 namespace shadowserve {
 namespace {
 
-constexpr uint32_t kRequestsPerTurn = 64;
+constexpr uint32_t kRequestsPerTurn = 64, kRoundsPerTurn = 64;
 // A peer's deadline is a wish: nothing stays in the plane longer than this.
 constexpr uint64_t kDeadlineMaxNs = 60'000 * kNsPerMs;
 constexpr uint64_t kPositionsMax = uint64_t{1}
@@ -32,20 +32,37 @@ AdmitStage::AdmitStage(const Clock& clock, SlotPool& pool, std::span<Session> se
 
 uint32_t AdmitStage::step(uint64_t now_ns) {
   uint32_t moved = 0;
-  uint32_t waiting = 0;
-  for (size_t i = 0; i < sessions_.size(); ++i) {
-    Session& session = sessions_[(next_session_ + i) % sessions_.size()];
+  for (Session& session : sessions_) {
     const Session::State state = session.state();
     if (state == Session::kDraining) let_go(session);
-    if (state != Session::kActive) continue;
-    moved += drain_ring(session, now_ns);
-    moved += fill_slots(session, session.waiting_fetches(), /*saving=*/false, now_ns);
-    moved += fill_slots(session, session.waiting_saves(), /*saving=*/true, now_ns);
+    if (state == Session::kActive) moved += drain_ring(session, now_ns);
+  }
+  // A turn of this loop may be as long as a frame of its lane takes: other lanes want more than one by then.
+  for (uint32_t round = 0, given = 1; given > 0 && round < kRoundsPerTurn; ++round) {
+    given = give_slots(now_ns);
+    moved += given;
+  }
+  uint32_t waiting = 0;
+  for (Session& session : sessions_) {
+    if (session.state() != Session::kActive) continue;
     waiting += session.waiting_fetches().size() + session.waiting_saves().size();
   }
-  next_session_ = (next_session_ + 1) % static_cast<uint32_t>(sessions_.size());
   waiting_.store(waiting, std::memory_order_relaxed);
   return moved;
+}
+
+uint32_t AdmitStage::give_slots(uint64_t now_ns) {
+  uint32_t given = 0;
+  const uint32_t first = next_session_, count = static_cast<uint32_t>(sessions_.size());
+  for (uint32_t i = 0; i < count; ++i) {
+    Session& session = sessions_[(first + i) % count];
+    if (session.state() != Session::kActive) continue;
+    const uint32_t got = fill_slots(session, session.waiting_fetches(), /*saving=*/false, now_ns) +
+                         fill_slots(session, session.waiting_saves(), /*saving=*/true, now_ns);
+    if (got > 0) next_session_ = (first + i + 1) % count;  // whoever comes behind it is first now
+    given += got;
+  }
+  return given;
 }
 
 uint32_t AdmitStage::drain_ring(Session& session, uint64_t now_ns) {
@@ -75,7 +92,7 @@ uint32_t AdmitStage::drain_ring(Session& session, uint64_t now_ns) {
 }
 
 uint32_t AdmitStage::fill_slots(Session& session, RequestQueue& waiting, bool saving, uint64_t now_ns) {
-  // One slot a turn: sessions share the slots evenly while they are scarce.
+  // One slot a round: sessions share the slots evenly while they are scarce.
   if (waiting.empty()) return 0;
   const RequestQueue::Waiting& next = waiting.front();
   if (now_ns >= next.request.deadline_ns) {

@@ -25,6 +25,8 @@ class AdmitStage final : public Stage {
   void end_sleep() override;
 
  private:
+  /// A slot for each session that waits for one, in turns.
+  uint32_t give_slots(uint64_t now_ns);
   uint32_t drain_ring(Session& session, uint64_t now_ns);
   Pipe& lane_for(Slot& slot);
   uint32_t fill_slots(Session& session, RequestQueue& waiting, bool saving, uint64_t now_ns);

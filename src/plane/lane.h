@@ -104,11 +104,12 @@ class Lane {
   }
 
  private:
-  Pipe to_decompress_;
   InflateEngine& front_inflate(InflateEngine* device, const Clock& clock) {
     if (device == nullptr) return inflate_;
     return rescued_.emplace(*device, inflate_, clock);
   }
+
+  Pipe to_decompress_;
   Pipe to_dequantize_;
   Pipe to_deliver_;
   Pipe to_quantize_;

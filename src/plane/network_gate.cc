@@ -118,7 +118,7 @@ void NetworkGate::accept_peers(uint64_t now_ns) {
 void NetworkGate::end(std::unique_ptr<NetworkPeer>& peer) {
   if (peer->was_up()) {
     spdlog::info("{} is detached: {}", peer->who(), peer->reason());
-  } else if (peer->reason() != "its call is answered") {
+  } else if (!peer->answered()) {
     counts_.turned_away.fetch_add(1, std::memory_order_relaxed);
     if (may_log(clock_.now_ns())) spdlog::warn("{} was turned away: {}", peer->who(), peer->reason());
   }

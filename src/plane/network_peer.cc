@@ -233,6 +233,7 @@ void NetworkPeer::look_for_answer(uint64_t now_ns) {
   stream_.queue(frame_answer(static_cast<Error>(answer.error), answer.text, file));
   let_go();
   reason_ = "its call is answered";
+  answered_ = true;
   state_ = State::kLeaving;
   by_ns_ = now_ns + kNetworkGreetingNs;  // as slow a link may bring a calibration
 }
@@ -260,11 +261,10 @@ void NetworkPeer::check_time(uint64_t now_ns) {
   }
 }
 
-size_t NetworkPeer::waits(pollfd (&into)[3]) const {
+void NetworkPeer::waits(pollfd (&into)[3]) const {
   into[0] = {stream_.fd(), static_cast<short>(POLLIN | (stream_.wants_write() ? POLLOUT : 0)), 0};
   into[1] = {state_ == State::kCalling ? desk_fd_ : local_.socket_fd(), POLLIN, 0};
   into[2] = {state_ == State::kUp && has_room() ? local_.doorbell_fd() : -1, POLLIN, 0};
-  return 3;
 }
 
 uint64_t NetworkPeer::next_ns() const {

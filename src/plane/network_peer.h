@@ -43,8 +43,8 @@ class NetworkPeer {
   /// Does what can be done now, a bounded part of it. True: there is more to do at once.
   bool step(uint64_t now_ns);
   State state() const { return state_; }
-  /// What to wait for, at most 3; and when to step although nothing woke the thread.
-  size_t waits(pollfd (&into)[3]) const;
+  /// What to wait for (descriptor -1: nothing); and when to step although nothing woke the thread.
+  void waits(pollfd (&into)[3]) const;
   uint64_t next_ns() const;
   /// Before and after the thread sleeps. False: there is something to do.
   bool prepare_sleep() { return state_ != State::kUp || !has_room() || local_.prepare_sleep(); }
@@ -60,6 +60,8 @@ class NetworkPeer {
   const std::string& reason() const { return reason_; }
   /// It had a session.
   bool was_up() const { return was_up_; }
+  /// It called, and has its answer.
+  bool answered() const { return answered_; }
 
  private:
   // Replies that may lie before the socket. On a fast link none do; on a slow one the rest waits in the ring,
@@ -88,6 +90,7 @@ class NetworkPeer {
   bool heard_ = false;
   bool finished_ = false;
   bool was_up_ = false;
+  bool answered_ = false;
   uint64_t by_ns_;
   std::string who_;
   std::string reason_;

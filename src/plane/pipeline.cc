@@ -39,7 +39,9 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
   Clients fetch_stores(loop_count(options));
   Result<void> opened;
   for (auto& client : fetch_stores)
-    opened = opened.and_then([&] { return open(client, options.fetch_slots); });
+    opened = opened.and_then([&] { return open(client, options.fetch_slots); }).map([&] {
+      if (options.pin_memory) client->use_memory(pipeline->slots_.memory());
+    });
   opened = opened.and_then([&] { return open(pipeline->save_store_, options.save_slots); }).and_then([&] {
     return open(pipeline->lookup_store_, LookupStage::kDepth);
   });
@@ -92,7 +94,9 @@ void Pipeline::wire(const PipelineOptions& options, Clients fetch_stores, std::s
     first.add(*stage);
   }
   for (size_t i = 0; i < loops_.size(); ++i) {
-    const DeviceEngines device = bluefield_ ? bluefield_->lane(i) : DeviceEngines{};
+    const DeviceEngines device = options.device_engines ? options.device_engines(i)
+                                 : bluefield_           ? bluefield_->lane(i)
+                                                        : DeviceEngines{};
     Lane& lane = *lanes_.emplace_back(std::make_unique<Lane>(
         slots_, clock_, *loops_[i], std::move(fetch_stores[i]), separate_stages, device));
     ledger_.add(lane.speed());

@@ -1,6 +1,7 @@
 // The pipeline: all stages wired together over a store, on as many loops as there are cores.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,6 +31,8 @@ struct PipelineOptions {
   /// Who inflates and copies: "host", "bluefield" (the first one), "bluefield@0000:03:00.0". Implies separate
   /// stages if it is not the host.
   std::string engines = "host";
+  /// Instead of these: what stands in front of each lane's core, and lives longer than the pipeline.
+  std::function<DeviceEngines(size_t lane)> device_engines = {};
 };
 
 /// Every loop has a lane, which receives its records over a connection of its own and unpacks them; fetches

@@ -10,14 +10,15 @@
 
 #include "codec/calibrated/sample_calibration.h"
 #include "codec/element.h"
+#include "plane/ring_engine.h"
 
 namespace shadowserve {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
 
-/// One plane without threads, and this test as the engine at the other end of a session's rings.
-class PipelineTest : public ::testing::TestWithParam<bool> {
+/// One plane without threads, and this test as the engine.
+class PipelineTest : public ::testing::TestWithParam<bool>, protected RingEngine {
  protected:
   void SetUp() override {
     std::string message;
@@ -28,35 +29,7 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     options.pin_memory = false;
     options.separate_stages = GetParam();
     pipeline_ = Pipeline::create(options, *backend_, clock_, sessions_, message).value();
-    space_.model_fingerprint = "test model";
-    space_.geometry = {2, 2, 32, 64, ElementType::kBf16};
     attach(sessions_[0], "raw");
-  }
-
-  void attach(Session& session, const char* profile, std::shared_ptr<const CalibratedModel> model = nullptr) {
-    LinkHello hello;
-    hello.geometry = space_.geometry;
-    std::snprintf(hello.profile, sizeof(hello.profile), "%s", profile);
-    const ChunkKey seal = seal_key(space_);
-    std::memcpy(hello.seal_key, seal.data(), seal.size());
-    staging_ = SharedRegion::create("staging", 1 << 20).value();
-    hello.staging_bytes = staging_.size();
-    std::string message;
-    ASSERT_TRUE(session.open(hello, dup(staging_.fd()), 64, message, std::move(model))) << message;
-    requests_ = RequestRing::attach(session.rings().data(), 64);
-    replies_ = ReplyRing::attach(session.rings().data() + session.replies_offset(), 64);
-  }
-
-  void ask(LinkOp op, uint64_t ticket, uint64_t staging_offset = 0, uint32_t part = 0, uint32_t chunk = 0) {
-    LinkRequest request;
-    request.set_chunk_index(chunk);
-    request.ticket = ticket;
-    request.op = op;
-    request.part = part;
-    request.key = key_;
-    request.staging_offset = staging_offset;
-    request.deadline_ns = clock_.now_ns() + 5 * kSecond;
-    ASSERT_TRUE(requests_.push(request));
   }
 
   /// Turns the plane until it answers, at most `turns` times.
@@ -78,9 +51,6 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     return static_cast<Error>(reply.error);
   }
 
-  std::span<std::byte> values(uint64_t offset = 0) {
-    return staging_.span().subspan(offset, part_shape(space_.geometry, 0).value_bytes());
-  }
   void fill_values() {
     std::mt19937 random(1);
     for (std::byte& byte : values()) byte = static_cast<std::byte>(random() & 0x3f);
@@ -102,15 +72,8 @@ class PipelineTest : public ::testing::TestWithParam<bool> {
     ASSERT_EQ(done.error, Error::kNone);
   }
 
-  VirtualClock clock_;
-  std::array<Session, kSessionsMax> sessions_;
   std::unique_ptr<StoreBackend> backend_;
   std::unique_ptr<Pipeline> pipeline_;
-  KeySpace space_;
-  ChunkKey key_{};
-  SharedRegion staging_;
-  RequestRing requests_;
-  ReplyRing replies_;
 };
 
 TEST_P(PipelineTest, WhatWasSavedIsFetchedBitForBit) {
@@ -286,7 +249,7 @@ TEST_P(PipelineTest, NoSequenceIsLongerThanPositionsGo) {
 
 TEST_P(PipelineTest, OnlyWhoCodesNeedsACalibration) {
   LinkHello hello;
-  hello.geometry = space_.geometry;
+  hello.geometry = LinkGeometry::of(space_.geometry);
   std::strcpy(hello.profile, "far");
   std::string message;
   EXPECT_TRUE(sessions_[1].open(hello, -1, 64, message)) << message;

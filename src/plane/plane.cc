@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sched.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "plane/network_gate.h"
 #include "plane/pipeline.h"
 #include "plane/reception.h"
+#include "world/receive_choice.h"
 
 namespace shadowserve {
 namespace {
@@ -118,7 +120,9 @@ class HostPlane final : public Plane {
     }
     keep_to_cores(options.cores);
     auto plane = std::make_unique<HostPlane>();
-    auto backend = open_store(options.store_url, message);
+    plane->receive_ = choose_receive(options.receive);
+    if (!plane->receive_.warning.empty()) spdlog::warn("{}", plane->receive_.warning);
+    auto backend = open_store(options.store_url, message, plane->receive_.make_stream);
     if (!backend) return fail(backend.error());
     plane->backend_ = std::move(*backend);
     const PipelineOptions pipeline{options.cores,   options.fetch_slots, options.save_slots,
@@ -185,6 +189,11 @@ class HostPlane final : public Plane {
         {"version", SHADOWSERVE_VERSION},
         {"uptime_s", static_cast<double>(clock_.now_ns() - started_ns_) * 1e-9},
         {"socket", options_.socket_path},
+        {"receive",
+         {{"asked", options_.receive},
+          {"used", receive_.name},
+          {"found", receive_.found},
+          {"warning", receive_.warning}}},
         {"store",
          {{"url", backend_->describe()},
           {"bytes", usage.bytes},
@@ -208,8 +217,10 @@ class HostPlane final : public Plane {
   }
 
   std::string describe() const override {
-    return fmt::format("{}{} on {}, cores [{}], {} slots ({} MiB{})", options_.socket_path,
+    const bool sockets = receive_.name == kReceiveSockets;
+    return fmt::format("{}{} on {}{}, cores [{}], {} slots ({} MiB{})", options_.socket_path,
                        gate_ ? " and " + gate_->address() : "", backend_->describe(),
+                       sockets ? "" : " (received through " + receive_.found + ")",
                        fmt::join(options_.cores, ","), pipeline_->slots().size(),
                        pipeline_->slots().bytes() >> 20, pipeline_->slots().pinned() ? ", pinned" : "");
   }
@@ -232,6 +243,7 @@ class HostPlane final : public Plane {
   MonotonicClock clock_;
   PlaneOptions options_;
   uint64_t started_ns_ = 0;
+  ReceiveChoice receive_;
   std::array<Session, kSessionsMax> sessions_;
   std::unique_ptr<StoreBackend> backend_;
   std::unique_ptr<Pipeline> pipeline_;

@@ -24,8 +24,9 @@ struct PlaneOptions {
   std::string listen;         ///< tls://HOST:PORT for engines on other machines as well; empty: none
   TlsFiles tls;               ///< the plane's, for `listen`
   std::string window_path;  ///< Unix socket on which such engines announce their staging memory; empty: none
-  bool separate_stages = false;  ///< decompress, dequantize, deliver apart, instead of in one pass
-  std::string engines = "host";  ///< who inflates and copies: see PipelineOptions
+  bool separate_stages = false;     ///< decompress, dequantize, deliver apart, instead of in one pass
+  std::string engines = "host";     ///< who inflates and copies: see PipelineOptions
+  std::string receive = "sockets";  ///< how bytes of a store across the network come: see ReceiveChoice
 };
 
 /// Runs from start() to its destruction: at most kSessionsMax engines at once, each with a link of its own.

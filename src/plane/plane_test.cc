@@ -71,7 +71,7 @@ struct TestClient {
 
   static LinkHello hello() {
     LinkHello hello;
-    hello.geometry = {2, 2, 32, 64, ElementType::kBf16};
+    hello.geometry = LinkGeometry::of({2, 2, 32, 64, ElementType::kBf16});
     std::strcpy(hello.profile, "kv4");
     std::strcpy(hello.client_name, "test");
     return hello;
@@ -227,7 +227,7 @@ class CalibrationTest : public ::testing::Test {
   CalibrationTest() {
     staging = SharedRegion::create("staging", 1 << 20).value();
     hello = TestClient::hello();
-    hello.geometry = {2, 2, 16, 64, ElementType::kBf16};
+    hello.geometry = LinkGeometry::of({2, 2, 16, 64, ElementType::kBf16});
     std::strcpy(hello.profile, "balanced");
     hello.staging_bytes = staging.size();
   }
@@ -303,9 +303,9 @@ TEST_F(CalibrationTest, WhatCannotBeTrustedIsRefusedAndForgotten) {
   EXPECT_EQ(said_to(sealed(nameless)), "the calibration has no point \"balanced\"");
   hello.geometry.kv_heads = 4;
   EXPECT_NE(said_to(golden()).find("is for 2 layers of 2 heads x 16 in bf16"), std::string::npos);
-  hello.geometry = {2, 2, 16, 0xffffffff, ElementType::kBf16};
+  hello.geometry = LinkGeometry::of({2, 2, 16, 0xffffffff, ElementType::kBf16});
   EXPECT_NE(said_to(golden()).find("out of range"), std::string::npos);
-  hello.geometry = {2, 2, 16, 64, ElementType::kBf16};
+  hello.geometry = LinkGeometry::of({2, 2, 16, 64, ElementType::kBf16});
   std::strcpy(hello.profile, "kv4");
   EXPECT_NE(said_to(golden()).find("a profile that uses none"), std::string::npos);
   std::strcpy(hello.profile, "balanced");
@@ -348,6 +348,24 @@ TEST(Plane, SessionsAreFreedWhenPeersLeave) {
     }
     ASSERT_TRUE(attached) << i;
   }
+}
+
+TEST(Plane, AnEngineOfEightRanksFitsAndOneTooManyIsToldWhy) {
+  RunningPlane plane;
+  std::vector<TestClient> clients(kSessionsMax);
+  for (uint32_t i = 0; i < kSessionsMax; ++i) {
+    ASSERT_TRUE(clients[i].attach(plane.socket())) << i;
+    if (i + 1 != 1 + 8) continue;  // a scheduler and its eight ranks, all at once
+    for (uint32_t each = 0; each <= i; ++each) {
+      EXPECT_EQ(clients[each].call(LinkOp::kLookup, 77).error, static_cast<uint8_t>(Error::kMiss));
+    }
+  }
+  TestClient late;
+  EXPECT_FALSE(late.attach(plane.socket()));
+  EXPECT_EQ(late.welcome.error, static_cast<uint8_t>(Error::kNoCapacity));
+  EXPECT_NE(std::string(late.welcome.text).find("one for each rank"), std::string::npos);
+  // Those that are in are served on.
+  EXPECT_EQ(clients.back().call(LinkOp::kLookup, 77).error, static_cast<uint8_t>(Error::kMiss));
 }
 
 TEST(Plane, ASecondPlaneOnTheSameSocketIsRefused) {

@@ -63,7 +63,8 @@ Result<void> Session::open_staging(const LinkHello& hello, int staging_fd, std::
 
 Result<void> Session::take_profile(const LinkHello& hello, std::shared_ptr<const CalibratedModel> model,
                                    std::string& message) {
-  if (!hello.geometry.validate()) {
+  const KvGeometry geometry = hello.geometry.geometry();
+  if (!geometry.validate()) {
     message =
         "the KV geometry is out of range, or one plane of a chunk exceeds a record: use fewer chunk_tokens";
     return fail(Error::kConfig);
@@ -74,15 +75,21 @@ Result<void> Session::take_profile(const LinkHello& hello, std::shared_ptr<const
     message = "unknown codec profile '" + profile_name + "'";
     return fail(Error::kConfig);
   }
+  if (!profile->suits(geometry)) {
+    message = "profile '" + profile_name + "' cannot code this KV cache (" +
+              std::string(element_name(geometry.element)) + (geometry.latent() ? ", latent" : "") +
+              "): raw, raw+deflate and raw+zstd code any";
+    return fail(Error::kConfig);
+  }
   // Who only looks up codes nothing.
   if (profile->calibrated() && staging_bytes_ > 0 && model == nullptr) {
     message = "profile '" + profile_name + "' needs a calibration of the engine's model, and none came";
     return fail(Error::kConfig);
   }
   const bool fits = model == nullptr || (profile->calibrated() && model->point() == profile_name &&
-                                         model->geometry() == hello.geometry);
+                                         model->geometry() == geometry);
   SS_CHECK(fits, "the model was made for this hello");
-  geometry_ = hello.geometry;
+  geometry_ = geometry;
   profile_ = *profile;
   model_ = std::move(model);
   profile_.model = model_.get();

@@ -1,10 +1,13 @@
 """The `shadowserve` command as a user meets it: help, mistakes, a plane that starts, is watched, and stops."""
 
+import ctypes
+import errno
 import json
 import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -85,6 +88,65 @@ class Mistakes(unittest.TestCase):
 
     def test_no_plane(self):
         self.assert_told(["stats", "--once", "--socket", "/tmp/no-such-socket"], "no data plane answers")
+
+
+def forbid_io_uring():
+    """In a child before it becomes the command: io_uring_setup() fails with EPERM, as in many containers."""
+    load, equal, answer = 0x20, 0x15, 0x06
+    steps = [(load, 0, 0, 0), (equal, 0, 1, 425), (answer, 0, 0, 0x00050000 | errno.EPERM), (answer, 0, 0, 0x7FFF0000)]
+    filters = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(filters)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, ctypes.byref(program), 0, 0) != 0:
+        os._exit(99)
+
+
+class Receive(unittest.TestCase):
+    DOCTOR = ("doctor", "--store", "memory:", "--socket", "/tmp/no-such-socket", "--receive", "io_uring")
+
+    def refused(self, *arguments):
+        done = subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False,
+                              env=clean_environment(), preexec_fn=forbid_io_uring)
+        if done.returncode == 99:
+            self.skipTest("no seccomp here")
+        return done
+
+    def test_doctor_says_whether_io_uring_is_allowed(self):
+        _, out, _ = run(*self.DOCTOR)
+        self.assertRegex(out, "(ok|warn) +receive ")
+        if not re.search("ok +receive +through io_uring", out):
+            self.skipTest(out)
+        done = self.refused(*self.DOCTOR)
+        self.assertRegex(done.stdout, "warn +receive +this container or sandbox forbids io_uring")
+        self.assertIn("seccomp profile that allows io_uring_setup", done.stdout)
+
+    def test_a_plane_that_is_refused_io_uring_says_so_and_runs_on_sockets(self):
+        _, out, _ = run(*self.DOCTOR)
+        if not re.search("ok +receive +through io_uring", out):
+            self.skipTest(out)
+        self.refused(*self.DOCTOR)  # skips
+        for forbidden in (True, False):
+            with self.subTest(forbidden), tempfile.TemporaryDirectory() as folder:
+                socket = str(pathlib.Path(folder, "plane.sock"))
+                plane = subprocess.Popen(
+                    [COMMAND, "plane", "--store", "memory:", "--socket", socket, "--receive", "io_uring"],
+                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment(),
+                    preexec_fn=forbid_io_uring if forbidden else None)
+                self.addCleanup(plane.kill)
+                said = ""
+                while "ready" not in said:
+                    line = plane.stdout.readline()
+                    self.assertTrue(line, said)
+                    said += line
+                _, stats, _ = run("stats", "--json", "--socket", socket)
+                receive = json.loads(stats)["receive"]
+                _, shown, _ = run("stats", "--once", "--socket", socket)
+                plane.send_signal(signal.SIGTERM)
+                said += plane.communicate(timeout=20)[0]
+                self.assertEqual(plane.returncode, 0, said)
+                self.assertEqual(receive["used"], "sockets" if forbidden else "io_uring")
+                for text in (said, shown):
+                    self.assertEqual("forbids io_uring: receiving through sockets" in text, forbidden, text)
 
 
 class Calibrate(unittest.TestCase):

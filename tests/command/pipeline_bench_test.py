@@ -82,6 +82,22 @@ class Pipeline(unittest.TestCase):
         self.assertGreater(fast["compressed_gbit_s"]["median"], 0.2 * 1.5)  # the negative control
         self.assertEqual(document["ratios"]["point"], fast["name"])
 
+    @unittest.skipUnless(HAS_REDIS, "redis-server is not installed")
+    def test_ways_to_receive_are_measured_side_by_side(self):
+        more = ("--rates", "unlimited", "--cores", 1, "--receive", "sockets,io_uring")
+        code, out, err = run("pipeline", *SMALL, "--seconds", 0.1, *more)
+        if code != 0 and "receiving through sockets" in err:
+            self.skipTest(err)
+        self.assertEqual(code, 0, err)
+        self.assertIn("3. Other ways to receive", out)
+        document = self.document(*more)
+        self.assertEqual(len(self.assert_promised(document)), 1)
+        others = [row for row in document["rows"] if row["table"] == "receive options"]
+        self.assertEqual([row["name"] for row in others], ["receive, io_uring", "unlimited, 1 cores, io_uring"])
+        self.assertEqual(others[1]["allocations_after_start"]["median"], 0)
+        for ratio in document["ratios"]["receive_options"].values():
+            self.assertGreater(ratio, 0.05)
+
     def test_the_table_says_how_to_read_it(self):
         code, out, err = run("pipeline", *SMALL, "--seconds", 0.1, "--store", "memory", "--cores", 1)
         self.assertEqual(code, 0, err)
@@ -99,6 +115,8 @@ class Pipeline(unittest.TestCase):
                                     (["--store", "memory", "--rates", "5"], "--rates unlimited"),
                                     (["--store", "memory", "--cores", "4000"], "this process may use"),
                                     (["--profile", "kv5"], "kv5"),
+                                    (["--receive", "rdma"], "sockets"),
+                                    (["--receive", "sockets,sockets"], "names sockets twice"),
                                     (["--store", "reddis://h"], 'did you mean "redis"?')):
             with self.subTest(arguments):
                 code, _, err = run("pipeline", *SMALL, *arguments)

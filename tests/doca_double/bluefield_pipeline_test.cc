@@ -11,14 +11,14 @@
 #include "double_fixture.h"
 #include "memory/frozen_heap.h"
 #include "plane/pipeline.h"
+#include "plane/ring_engine.h"
 
 namespace shadowserve {
 namespace {
 
-constexpr uint64_t kDeadlineNs = 5'000'000'000;
 constexpr uint64_t kElsewhere = 512u << 10;
 
-class BluefieldPipelineTest : public OnTheDouble {
+class BluefieldPipelineTest : public OnTheDouble, protected RingEngine {
  protected:
   /// After the device was set up: its capabilities are asked when it is opened.
   void open(bool tell_of_staging = true) {
@@ -35,19 +35,8 @@ class BluefieldPipelineTest : public OnTheDouble {
     for (const auto& loop : pipeline_->loops()) {
       for (Stage* stage : loop->stages()) stage->prepare_thread();
     }
-    space_.model_fingerprint = "test model";
-    space_.geometry = {2, 2, 32, 64, ElementType::kBf16};
-    LinkHello hello;
-    hello.geometry = space_.geometry;
-    std::snprintf(hello.profile, sizeof(hello.profile), "raw+deflate");
-    const ChunkKey seal = seal_key(space_);
-    std::memcpy(hello.seal_key, seal.data(), seal.size());
-    staging_ = SharedRegion::create("staging", 1 << 20).value();
-    hello.staging_bytes = staging_.size();
-    ASSERT_TRUE(sessions_[0].open(hello, dup(staging_.fd()), 64, message)) << message;
+    attach(sessions_[0], "raw+deflate");
     if (tell_of_staging) pipeline_->care()->staging_opened(0, sessions_[0].host_staging());
-    requests_ = RequestRing::attach(sessions_[0].rings().data(), 64);
-    replies_ = ReplyRing::attach(sessions_[0].rings().data() + sessions_[0].replies_offset(), 64);
     std::mt19937 random(1);
     // Few bits in every byte: it codes well, so that frames are Deflate.
     for (std::byte& byte : values(0)) byte = static_cast<std::byte>(random() & 0x0f);
@@ -60,9 +49,6 @@ class BluefieldPipelineTest : public OnTheDouble {
     }
   }
 
-  std::span<std::byte> values(uint64_t offset) {
-    return staging_.span().subspan(offset, part_shape(space_.geometry, 0).value_bytes());
-  }
   bool delivered(uint64_t offset) {
     return std::memcmp(values(0).data(), values(offset).data(), values(0).size()) == 0;
   }
@@ -75,15 +61,6 @@ class BluefieldPipelineTest : public OnTheDouble {
     allocations_ += frozen_allocations() - before;
     pipeline_->care()->tend(clock_.now_ns());
     clock_.advance_ns(ns);
-  }
-  void ask(LinkOp op, uint64_t ticket, uint64_t offset) {
-    LinkRequest request;
-    request.ticket = ticket;
-    request.op = op;
-    request.key = key_;
-    request.staging_offset = offset;
-    request.deadline_ns = clock_.now_ns() + kDeadlineNs;
-    ASSERT_TRUE(requests_.push(request));
   }
   /// Asks for everything at once and counts answers by error. Each ticket exactly once, or it is a failure.
   std::array<int, kErrorCount> answers(LinkOp op, uint64_t count, uint64_t ns_a_turn = 1000) {
@@ -112,19 +89,23 @@ class BluefieldPipelineTest : public OnTheDouble {
     EXPECT_EQ(allocations_, 0u);
   }
 
+  /// A device that never has room: every fetch ends at its deadline, and the next ones are well again.
+  void expect_busy_to_cost_the_deadline() {
+    ASSERT_EQ(answers(LinkOp::kSave, 1)[0], 1);
+    behaviour().busy_every = 1;
+    const auto late = answers(LinkOp::kFetch, 10, 10'000'000);
+    EXPECT_EQ(late[static_cast<int>(Error::kDeadline)], 10);
+    EXPECT_EQ(pipeline_->slots().in_use(), 0u);
+    behaviour().busy_every = 0;
+    EXPECT_EQ(answers(LinkOp::kFetch, 10)[0], 10);
+  }
+
   const EngineCounters& inflate() { return pipeline_->lanes()[0]->rescued_inflate()->counters(); }
   const EngineCounters& deliver() { return pipeline_->lanes()[0]->deliver_engines.rescued()->counters(); }
   const EngineCounters& collect() { return pipeline_->lanes()[0]->collect_engines.rescued()->counters(); }
 
-  VirtualClock clock_;
-  std::array<Session, kSessionsMax> sessions_;
   std::unique_ptr<StoreBackend> backend_;
   std::unique_ptr<Pipeline> pipeline_;
-  KeySpace space_;
-  ChunkKey key_{};
-  SharedRegion staging_;
-  RequestRing requests_;
-  ReplyRing replies_;
   uint64_t allocations_ = 0;
 };
 
@@ -150,25 +131,13 @@ TEST_F(BluefieldPipelineTest, ABusyDeviceIsWaitedForNotReplaced) {
 
 TEST_F(BluefieldPipelineTest, ADeviceThatStaysBusyCostsTheDeadlineAndNoSlot) {
   open();
-  ASSERT_EQ(answers(LinkOp::kSave, 1)[0], 1);
-  behaviour().busy_every = 1;
-  const auto late = answers(LinkOp::kFetch, 10, 10'000'000);
-  EXPECT_EQ(late[static_cast<int>(Error::kDeadline)], 10);
-  EXPECT_EQ(pipeline_->slots().in_use(), 0u);
-  behaviour().busy_every = 0;
-  EXPECT_EQ(answers(LinkOp::kFetch, 10)[0], 10);
+  expect_busy_to_cost_the_deadline();
 }
 
 TEST_F(BluefieldPipelineTest, ACopyEngineThatStaysBusyCostsTheDeadlineToo) {
   behaviour().inflate_bytes_max = 1000;  // this core inflates: only copies meet the busy device
   open();
-  ASSERT_EQ(answers(LinkOp::kSave, 1)[0], 1);
-  behaviour().busy_every = 1;
-  const auto late = answers(LinkOp::kFetch, 10, 10'000'000);
-  EXPECT_EQ(late[static_cast<int>(Error::kDeadline)], 10);
-  EXPECT_EQ(pipeline_->slots().in_use(), 0u);
-  behaviour().busy_every = 0;
-  EXPECT_EQ(answers(LinkOp::kFetch, 10)[0], 10);
+  expect_busy_to_cost_the_deadline();
 }
 
 TEST_F(BluefieldPipelineTest, WhatTheDeviceFailsThisCoreDoes) {

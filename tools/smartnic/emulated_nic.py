@@ -7,14 +7,11 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
+from network_namespaces import NIC_ADDRESS, STORE_ADDRESS, NetworkNamespaces
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(CHECKOUT / "tools" / "smartnic"))
-
-from network_namespaces import NIC_ADDRESS, STORE_ADDRESS, NetworkNamespaces  # noqa: E402
-
 AARCH64_COMMAND = CHECKOUT / "build" / "aarch64" / "emulated" / "shadowserve"
 LINK_PORT, STORE_PORT = 7601, 6379
 START_SECONDS = 60

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/fleet/arrival_clock.h"
 #include "sim/fleet/fleet_events.h"
 #include "sim/fleet/fleet_workload.h"
 
@@ -29,13 +30,11 @@ class ChatWorkload final : public Workload {
       : seed_(options.seed),
         load_(options.workload),
         run_chunks_(options.store.run_chunks),
-        begin_gap_s_(load_.turns_mean / (load_.requests_per_engine_s * options.engines)),
-        begins_(seed_, "conversations begin"),
-        systems_(std::max(1u, load_.system_prompts), 1) {
-    next_begin();
-  }
+        begins_(seed_, "conversations begin",
+                load_.turns_mean / (load_.requests_per_engine_s * options.engines)),
+        systems_(std::max(1u, load_.system_prompts), 1) {}
 
-  int64_t next_begin_ns() const override { return next_begin_ns_; }
+  int64_t next_begin_ns() const override { return begins_.next_ns(); }
 
   Question begin() override {
     uint32_t number = 0;
@@ -49,12 +48,12 @@ class ChatWorkload final : public Workload {
     Conversation& talk = talks_[number];
     talk = Conversation{};
     talk.serial = serial_++;
-    talk.planned_ns = next_begin_ns_;
+    talk.planned_ns = begins_.next_ns();
     RandomStream stream(seed_, "conversation", talk.serial);
     talk.turns_left = stream.geometric(load_.turns_mean);
     talk.system = systems_.draw(stream);
     talk.history = load_.system_tokens;
-    next_begin();
+    begins_.advance();
     draw_turn(talk, load_.first_tokens, load_.first_sigma);
     return question(number);
   }
@@ -87,11 +86,6 @@ class ChatWorkload final : public Workload {
   }
 
  private:
-  void next_begin() {
-    begin_s_ += begins_.exponential(begin_gap_s_);
-    next_begin_ns_ = static_cast<int64_t>(begin_s_ * kNsPerSecond);
-  }
-
   void draw_turn(Conversation& talk, double median, double sigma) {
     RandomStream stream(seed_, "turn", mixed(talk.serial, talk.turn++));
     const double room = load_.context_tokens_max - talk.history;  // for both
@@ -106,11 +100,8 @@ class ChatWorkload final : public Workload {
   const uint64_t seed_;
   const WorkloadOptions load_;
   const uint32_t run_chunks_;
-  const double begin_gap_s_;
-  RandomStream begins_;
+  ArrivalClock begins_;
   const ZipfRanks systems_;
-  double begin_s_ = 0;
-  int64_t next_begin_ns_ = 0;
   uint64_t serial_ = 0;
   std::vector<Conversation> talks_;
   std::vector<uint32_t> free_;

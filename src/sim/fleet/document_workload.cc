@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/fleet/arrival_clock.h"
 #include "sim/fleet/fleet_events.h"
 #include "sim/fleet/fleet_workload.h"
 
@@ -14,14 +15,11 @@ class DocumentWorkload final : public Workload {
       : seed_(options.seed),
         load_(options.workload),
         run_chunks_(options.store.run_chunks),
-        gap_s_(1 / (load_.requests_per_engine_s * options.engines)),
-        begins_(seed_, "questions"),
+        begins_(seed_, "questions", 1 / (load_.requests_per_engine_s * options.engines)),
         ranks_(std::max(1u, static_cast<uint32_t>(std::lround(load_.documents_per_engine * options.engines))),
-               load_.zipf) {
-    next_begin();
-  }
+               load_.zipf) {}
 
-  int64_t next_begin_ns() const override { return next_begin_ns_; }
+  int64_t next_begin_ns() const override { return begins_.next_ns(); }
 
   Question begin() override {
     RandomStream stream(seed_, "question", serial_);
@@ -45,7 +43,7 @@ class DocumentWorkload final : public Workload {
     made.answer_tokens = static_cast<uint32_t>(answered);
     made.session = document;
     ++serial_;
-    next_begin();
+    begins_.advance();
     return made;
   }
 
@@ -53,19 +51,11 @@ class DocumentWorkload final : public Workload {
   Question question(uint32_t) override { return {}; }
 
  private:
-  void next_begin() {
-    begin_s_ += begins_.exponential(gap_s_);
-    next_begin_ns_ = static_cast<int64_t>(begin_s_ * kNsPerSecond);
-  }
-
   const uint64_t seed_;
   const WorkloadOptions load_;
   const uint32_t run_chunks_;
-  const double gap_s_;
-  RandomStream begins_;
+  ArrivalClock begins_;
   const ZipfRanks ranks_;
-  double begin_s_ = 0;
-  int64_t next_begin_ns_ = 0;
   uint64_t serial_ = 0;
 };
 

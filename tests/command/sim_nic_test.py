@@ -1,0 +1,49 @@
+"""`shadowserve sim nic`: mistakes are named, and a validation says what it measured, ran and left out."""
+
+import json
+import os
+import subprocess
+import unittest
+
+COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
+
+
+def nic(*arguments):
+    done = subprocess.run([COMMAND, "sim", "nic", *map(str, arguments)], capture_output=True, text=True, timeout=100,
+                          check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class SimNic(unittest.TestCase):
+    def test_mistakes_are_named(self):
+        for arguments, sentence in [
+            (("--validate", "--settings", "kv5-memory-1core"), "there is: kv4-memory-1core"),
+            (("--parts", 10), "--parts"),
+            (("--gpu", "abacus"), "abacus"),
+        ]:
+            with self.subTest(arguments):
+                code, out, err = nic(*arguments)
+                self.assertNotEqual(code, 0)
+                self.assertEqual(out, "")
+                self.assertIn(sentence, err)
+
+    def test_a_validation_counts_every_round(self):
+        code, out, err = nic("--validate", "--settings", "kv4-memory-1core", "--repetitions", 2, "--seconds", 0.05,
+                             "--json", "-")
+        self.assertEqual(code, 0, err)
+        made = json.loads(out)
+        self.assertEqual([point["setting"] for point in made["points"]], ["kv4-memory-1core"])
+        (point,) = made["points"]
+        # On a busy machine rounds are disturbed, and then nothing is claimed.
+        self.assertEqual(len(point["rounds"]) + point["disturbed_rounds"], 2)
+        if not point["rounds"]:
+            self.assertFalse(point["within_10_percent"])
+        for one in point["rounds"]:
+            self.assertGreater(one["simulated_gb_s"], 0)
+            self.assertGreater(one["measured_gb_s"], 0)
+        for neighbour in ("client", "spinning"):
+            self.assertIn(f"lane_beside_{neighbour}_over_idle", made)
+
+
+if __name__ == "__main__":
+    unittest.main()
