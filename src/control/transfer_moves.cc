@@ -26,22 +26,20 @@ void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint
   ++job.moves;
   mover_.load(std::memory_order_acquire)->start(move, link_.staging());
   if (moves_held_++ == 0) held_since_ns_ = clock_.now_ns();
-  gathers_held_ |= direction == PagedDirection::kGather;
 }
 
 // To an engine on a GPU a launch is a disturbance, however much it moves: parts of fetches are held until
-// many can go together.
-void TransferWorker::flush_moves() {
+// many can go together. Gathers are started many at a time as it is.
+void TransferWorker::flush_moves(bool at_once) {
   if (moves_held_ == 0) return;
   PageMover& mover = *mover_.load(std::memory_order_acquire);
   // Half of the regions at most: the plane fills the others meanwhile.
   const uint32_t together = std::min(mover.moves_together(), staging_.fetch_regions() / 2);
-  if (moves_held_ < together && !gathers_held_ && clock_.now_ns() < held_since_ns_ + kHoldMovesNs &&
+  if (moves_held_ < together && !at_once && clock_.now_ns() < held_since_ns_ + kHoldMovesNs &&
       more_will_come())
     return;
   mover.flush();
   moves_held_ = 0;
-  gathers_held_ = false;
 }
 
 // False as soon as a fetch waits only for what is held here.

@@ -88,11 +88,11 @@ bool TransferWorker::step() {
   end_withdrawn();
   end_expired();
   if (link_.up() && send_fetches()) busy = true;
-  if (link_.up() && gather_saves()) busy = true;
-  flush_moves();
+  const bool gathers = link_.up() && gather_saves();
+  flush_moves(gathers);
   if (take_moved()) busy = true;
   link_.ring();
-  return busy;
+  return busy || gathers;
 }
 
 bool TransferWorker::take_commands() {

@@ -72,7 +72,7 @@ class TransferWorker final : public LinkDuty {
   bool take_replies();
   void start_move(PagedDirection direction, TransferJob& job, uint32_t region, const LinkReply& reply);
   bool take_moved();
-  void flush_moves();
+  void flush_moves(bool at_once);
   bool more_will_come() const;
   void placed(FetchJob& job, uint32_t region, const LinkReply& reply, Error error);
   void gathered(SaveJob& job, uint32_t region, Error error);
@@ -110,7 +110,6 @@ class TransferWorker final : public LinkDuty {
   /// Of those: started since the last flush, and when the first of them was.
   uint32_t moves_held_ = 0;
   uint64_t held_since_ns_ = 0;
-  bool gathers_held_ = false;
   /// The link was lost while parts moved: no region is used again before these have ended.
   bool moves_are_stale_ = false;
   LocalRing<TransferJob*> commands_;

@@ -8,15 +8,13 @@ reasons (tiny_llama.py), but not its gain of queries and keys: prompts and singl
 round in different places, and with scores that wide the engine's own answers to the same question are far apart.
 """
 
-import argparse
 import json
 import math
 import pathlib
 
 import numpy
 
-from bf16_safetensors import to_bf16_bits, write_weights
-from tiny_llama import BEGIN, END, LOGIT_GAIN, PADDING, ROPE_THETA, VOCABULARY, write_tokenizer
+from tiny_llama import BEGIN, END, LOGIT_GAIN, PADDING, ROPE_THETA, VOCABULARY, matrices, ones, write_model
 
 LAYERS = 4
 HIDDEN = 256
@@ -31,15 +29,7 @@ TOKENS_MAX = 8192
 
 def make_weights(seed: int) -> dict[str, numpy.ndarray]:
     """Returns bfloat16 bit patterns by the names that DeepSeek checkpoints use; one seed, one result."""
-    random = numpy.random.Generator(numpy.random.PCG64(seed))
-
-    def matrix(rows: int, columns: int, gain: float = 1.0) -> numpy.ndarray:
-        deviation = numpy.float32(gain / math.sqrt(columns))
-        return to_bf16_bits(random.standard_normal((rows, columns), dtype=numpy.float32) * deviation)
-
-    def ones(count: int) -> numpy.ndarray:
-        return to_bf16_bits(numpy.ones(count, dtype=numpy.float32))
-
+    matrix = matrices(seed)
     weights = {"model.embed_tokens.weight": matrix(VOCABULARY, HIDDEN, gain=math.sqrt(HIDDEN))}
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
@@ -96,19 +86,5 @@ def write_config(out_dir: pathlib.Path) -> None:
     (out_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("out_dir", type=pathlib.Path)
-    arguments.add_argument("--seed", type=int, default=1)
-    chosen = arguments.parse_args()
-    chosen.out_dir.mkdir(parents=True, exist_ok=True)
-    weights = make_weights(chosen.seed)
-    write_weights(chosen.out_dir / "model.safetensors", weights)
-    write_config(chosen.out_dir)
-    write_tokenizer(chosen.out_dir)
-    parameters = sum(bits.size for bits in weights.values())
-    print(f"tiny_deepseek: {parameters / 1e6:.1f} million parameters in {chosen.out_dir}")
-
-
 if __name__ == "__main__":
-    main()
+    write_model("tiny_deepseek", __doc__.splitlines()[0], make_weights, write_config)

@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import pathlib
+from collections.abc import Callable
 
 import numpy
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -40,15 +41,25 @@ UNKNOWN, BEGIN, END, PADDING = range(4)
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 
 
-def make_weights(seed: int) -> dict[str, numpy.ndarray]:
-    """Returns bfloat16 bit patterns by the names that Llama checkpoints use; one seed, one result."""
+def matrices(seed: int) -> Callable[..., numpy.ndarray]:
+    """Returns what draws one matrix after the other: (rows, columns, gain), bfloat16 bit patterns, whose rows keep the size of what they multiply, times `gain`."""
     random = numpy.random.Generator(numpy.random.PCG64(seed))
 
     def matrix(rows: int, columns: int, gain: float = 1.0) -> numpy.ndarray:
         deviation = numpy.float32(gain / math.sqrt(columns))
         return to_bf16_bits(random.standard_normal((rows, columns), dtype=numpy.float32) * deviation)
 
-    ones = to_bf16_bits(numpy.ones(HIDDEN, dtype=numpy.float32))
+    return matrix
+
+
+def ones(count: int) -> numpy.ndarray:
+    return to_bf16_bits(numpy.ones(count, dtype=numpy.float32))
+
+
+def make_weights(seed: int) -> dict[str, numpy.ndarray]:
+    """Returns bfloat16 bit patterns by the names that Llama checkpoints use; one seed, one result."""
+    matrix = matrices(seed)
+    norm = ones(HIDDEN)
     weights = {"model.embed_tokens.weight": matrix(VOCABULARY, HIDDEN, gain=math.sqrt(HIDDEN))}
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
@@ -60,10 +71,10 @@ def make_weights(seed: int) -> dict[str, numpy.ndarray]:
             prefix + "mlp.gate_proj.weight": matrix(FEED_FORWARD, HIDDEN),
             prefix + "mlp.up_proj.weight": matrix(FEED_FORWARD, HIDDEN),
             prefix + "mlp.down_proj.weight": matrix(HIDDEN, FEED_FORWARD),
-            prefix + "input_layernorm.weight": ones,
-            prefix + "post_attention_layernorm.weight": ones,
+            prefix + "input_layernorm.weight": norm,
+            prefix + "post_attention_layernorm.weight": norm,
         }
-    weights["model.norm.weight"] = ones
+    weights["model.norm.weight"] = norm
     weights["lm_head.weight"] = matrix(VOCABULARY, HIDDEN, LOGIT_GAIN)
     return weights
 
@@ -124,20 +135,23 @@ def write_config(out_dir: pathlib.Path) -> None:
     (out_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def write_model(
+    name: str, summary: str, make_weights: Callable[[int], dict[str, numpy.ndarray]], write_config: Callable[[pathlib.Path], None]
+) -> None:
+    """The command of a script that makes a model with this vocabulary."""
+    arguments = argparse.ArgumentParser(description=summary)
     arguments.add_argument("out_dir", type=pathlib.Path)
     arguments.add_argument("--seed", type=int, default=1)
     chosen = arguments.parse_args()
     chosen.out_dir.mkdir(parents=True, exist_ok=True)
-    print(f"tiny_llama: drawing the weights from seed {chosen.seed} ...", flush=True)
+    print(f"{name}: drawing the weights from seed {chosen.seed} ...", flush=True)
     weights = make_weights(chosen.seed)
     write_weights(chosen.out_dir / "model.safetensors", weights)
     write_tokenizer(chosen.out_dir)
     write_config(chosen.out_dir)
     parameters = sum(bits.size for bits in weights.values())
-    print(f"tiny_llama: {parameters / 1e6:.1f} million parameters in {chosen.out_dir}")
+    print(f"{name}: {parameters / 1e6:.1f} million parameters in {chosen.out_dir}")
 
 
 if __name__ == "__main__":
-    main()
+    write_model("tiny_llama", __doc__.splitlines()[0], make_weights, write_config)
