@@ -131,11 +131,7 @@ std::string picture(const FleetReport& report, const std::string& title, std::ve
   const fleet::FleetOptions& options = report.pairs.front().stored.options;
   const double width = kLeft + static_cast<double>(panels.size()) * (kPanelWidth + kGap) - kGap / 2;
   const double height = kTop + kPanelHeight + kLegend + kLegendRowsMax * kLegendRow;
-  std::string made = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
-      "fill=\"#fff\"/>\n",
-      width, height);
+  std::string made = svg_head(width, height);
   made += text_at(20, 28, "font-size=\"17\" font-weight=\"bold\"", title);
   made += text_at(
       20, 50, "",

@@ -56,11 +56,7 @@ std::string panel(const nic::Study& study, double left, const std::string& title
 }  // namespace
 
 std::string study_svg(const nic::Study& study, const std::string& commit) {
-  std::string made = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
-      "fill=\"#fff\"/>\n",
-      kWidth, kHeight);
+  std::string made = svg_head(kWidth, kHeight);
   made +=
       text_at(20, 28, "font-size=\"17\" font-weight=\"bold\"",
               fmt::format("Simulated: {} on an {}, prefixes of {:.0f} tokens fetched through a BlueField-3",

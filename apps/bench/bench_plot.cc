@@ -51,11 +51,7 @@ std::string bench_svg(const BenchReport& report) {
   }
   if (fastest == 0) fastest = rate(rows.front()).p75;
   const int height = kTop + kRow * static_cast<int>(rows.size()) + 40;
-  std::string made = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
-      "fill=\"#fff\"/>\n",
-      kWidth, height);
+  std::string made = svg_head(kWidth, height);
   made += text_at(20, 28, "font-size=\"17\" font-weight=\"bold\"", "Decoding the symbols of kv4 on one core");
   made += text_at(20, 48, "",
                   fmt::format("{}; {}; {} repetitions in turns, bars: median, lines: middle half",

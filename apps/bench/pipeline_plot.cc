@@ -64,11 +64,7 @@ std::string grid(const Axes& axes) {
 
 std::string pipeline_svg(const PipelineReport& report) {
   const Axes axes(report);
-  std::string made = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n<rect width=\"{0}\" height=\"{1}\" "
-      "fill=\"#fff\"/>\n",
-      kWidth, kHeight);
+  std::string made = svg_head(kWidth, kHeight);
   made +=
       text_at(20, 28, "font-size=\"17\" font-weight=\"bold\"", "What the data plane delivers over a link");
   made += text_at(20, 50, "",

@@ -6,26 +6,18 @@
 #include <algorithm>
 #include <numeric>
 
-#include "control/fake_plane.h"
-#include "control/test_engine.h"
+#include "control/lookup_fixture.h"
 
 namespace shadowserve {
 namespace {
 
-class LookupTest : public testing::Test {
+class LookupTest : public LookupFixture {
  protected:
+  LookupTest() : LookupFixture("lookup") {}
   void open() {
-    options = checked(one_part_options(), plane.path(), ClientRole::kLookup);
-    lookup = std::make_unique<Lookup>(options, clock, Lookup::Thread::kStepped);
+    open_lookup(one_part_options());
     pump();
     ASSERT_TRUE(lookup->worker().link().up());
-  }
-  void pump() {
-    for (int idle = 0; idle < 3;) {
-      const bool engine = lookup->worker().step();
-      const bool other = plane.step();
-      idle = engine || other ? 0 : idle + 1;
-    }
   }
   void advance_ms(uint64_t ms) {
     clock.advance_ns(ms * kNsPerMs);
@@ -34,23 +26,6 @@ class LookupTest : public testing::Test {
   void put(const std::vector<ChunkKey>& keys) {
     for (const ChunkKey& key : keys) plane.store[{key, 0}] = {};
   }
-  int64_t ask(uint64_t id, const std::vector<ChunkKey>& keys) {
-    lookup->start(id, keys);
-    pump();
-    return lookup->poll(id);
-  }
-  ss_lookup_stats stats() {
-    ss_lookup_stats out;
-    lookup->read_stats(out);
-    EXPECT_EQ(out.chunks_asked, out.chunks_found + out.chunks_missing + out.chunks_timed_out +
-                                    out.chunks_without_plane + out.chunks_breaker);
-    return out;
-  }
-
-  VirtualClock clock;
-  FakePlane plane{"lookup"};
-  ClientOptions options;
-  std::unique_ptr<Lookup> lookup;
 };
 
 TEST_F(LookupTest, CountsTheLeadingRun) {

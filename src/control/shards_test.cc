@@ -7,9 +7,7 @@
 #include <memory>
 #include <numeric>
 
-#include "control/fake_plane.h"
-#include "control/lookup.h"
-#include "control/test_engine.h"
+#include "control/lookup_fixture.h"
 #include "control/transfer.h"
 
 namespace shadowserve {
@@ -17,13 +15,13 @@ namespace {
 
 constexpr uint32_t kShards = 3;
 
-class ShardsTest : public testing::Test {
+class ShardsTest : public LookupFixture {
  protected:
+  ShardsTest() : LookupFixture("shards") {}
   void SetUp() override {
     ss_options given = one_part_options();
     given.shard_count = kShards;
-    options = checked(given, plane.path(), ClientRole::kLookup);
-    lookup = std::make_unique<Lookup>(options, clock, Lookup::Thread::kStepped);
+    open_lookup(given);
     for (uint32_t shard = 0; shard < kShards; ++shard) {
       given.shard = shard;
       const ClientOptions own = checked(given, plane.path(), ClientRole::kTransfer);
@@ -36,31 +34,16 @@ class ShardsTest : public testing::Test {
     pump();
     ASSERT_TRUE(lookup->worker().link().up());
   }
-  void pump() {
-    for (int idle = 0; idle < 3;) {
-      bool busy = lookup->worker().step();
-      for (const auto& transfer : transfers) busy = transfer->worker().step() || busy;
-      busy = plane.step() || busy;
-      idle = busy ? 0 : idle + 1;
-    }
+  bool step_engine() override {
+    bool busy = lookup->worker().step();
+    for (const auto& transfer : transfers) busy = transfer->worker().step() || busy;
+    return busy;
   }
   void put(const ChunkKey& chunk, uint32_t shard) { plane.store[{shard_key(chunk, shard), 0}] = {}; }
   void put_whole(const std::vector<ChunkKey>& chunks) {
     for (const ChunkKey& chunk : chunks) {
       for (uint32_t shard = 0; shard < kShards; ++shard) put(chunk, shard);
     }
-  }
-  int64_t ask(uint64_t id, const std::vector<ChunkKey>& keys) {
-    lookup->start(id, keys);
-    pump();
-    return lookup->poll(id);
-  }
-  ss_lookup_stats stats() {
-    ss_lookup_stats out;
-    lookup->read_stats(out);
-    EXPECT_EQ(out.chunks_asked, out.chunks_found + out.chunks_missing + out.chunks_timed_out +
-                                    out.chunks_without_plane + out.chunks_breaker);
-    return out;
   }
   ss_event move(ss_event_kind kind, uint32_t shard, const std::vector<ChunkKey>& keys, int32_t first_page) {
     std::vector<int32_t> ids(keys.size() * 2);
@@ -74,10 +57,6 @@ class ShardsTest : public testing::Test {
     return events[0];
   }
 
-  VirtualClock clock;
-  FakePlane plane{"shards"};
-  ClientOptions options;
-  std::unique_ptr<Lookup> lookup;
   std::array<std::unique_ptr<TestPages>, kShards> pages;
   std::array<std::unique_ptr<Transfer>, kShards> transfers;
 };

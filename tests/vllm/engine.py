@@ -125,6 +125,18 @@ class Engine:
         (answer,) = self.ask(prompt)
         return time.monotonic() - began_s, answer
 
+    def abort_early(self, prompt: list[int]) -> None:
+        """Asks several times and gives up at once, or a few steps later."""
+        from vllm import SamplingParams
+
+        core = self.llm.llm_engine
+        sampling = SamplingParams(temperature=0, max_tokens=4)
+        for steps_before_abort in (0, 1, 2, 5, 20):
+            name = core.add_request(f"abort-{steps_before_abort}", {"prompt_token_ids": prompt}, sampling)
+            for _ in range(steps_before_abort):
+                core.engine_core.abort_requests([])  # gives the engine's process a moment
+            core.abort_request([name or f"abort-{steps_before_abort}"], internal=name is not None)
+
     def totals(self) -> dict:
         """The workers' counts since their start, of all ranks together."""
         return summed(self.call_all("probe_totals"))

@@ -127,17 +127,9 @@ def test_damaged_pages_change_the_answer(engine):
 
 
 def test_an_abort_during_a_load_frees_everything(engine):
-    from vllm import SamplingParams
-
     prompt = random_prompt(8192, seed=41)
     (computed,) = engine.compute_and_store(prompt)
-    core = engine.llm.llm_engine
-    sampling = SamplingParams(temperature=0, max_tokens=4)
-    for steps_before_abort in (0, 1, 2, 5, 20):
-        name = core.add_request(f"abort-{steps_before_abort}", {"prompt_token_ids": prompt}, sampling)
-        for _ in range(steps_before_abort):
-            core.engine_core.abort_requests([])  # gives the engine's process a moment
-        core.abort_request([name or f"abort-{steps_before_abort}"], internal=name is not None)
+    engine.abort_early(prompt)
     engine.forget_prefixes()  # succeeds only when no pages are held
     _, (fetched,) = placed_chunks(engine, prompt)
     assert fetched.agrees_with(computed, ROUNDING)

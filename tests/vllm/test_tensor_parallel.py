@@ -192,17 +192,9 @@ def test_a_data_plane_killed_under_load(engine, plane, after_s):
 
 
 def test_aborts_during_loads_free_everything_on_both_ranks(engine):
-    from vllm import SamplingParams
-
     prompt = random_prompt(4096, seed=980)
     computed, _ = stored(engine, prompt)
-    core = engine.llm.llm_engine
-    sampling = SamplingParams(temperature=0, max_tokens=4)
-    for steps_before_abort in (0, 1, 2, 5, 20):
-        name = core.add_request(f"abort-{steps_before_abort}", {"prompt_token_ids": prompt}, sampling)
-        for _ in range(steps_before_abort):
-            core.engine_core.abort_requests([])  # gives the engine's process a moment
-        core.abort_request([name or f"abort-{steps_before_abort}"], internal=name is not None)
+    engine.abort_early(prompt)
     engine.forget_prefixes()  # succeeds only when no pages are held
     placed, failed, (fetched,) = placed_by_rank(engine, prompt)
     assert (placed, failed) == ([4096 // CHUNK] * RANKS, [{}, {}])
