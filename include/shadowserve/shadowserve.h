@@ -44,8 +44,9 @@ typedef struct ss_options {
                           (see below), else "generic". A lookup is best given what ss_transfer_profile() says:
                           then both use the same one, whatever is published in between */
   const char* tenant_salt; /* secret; default none */
-  uint32_t shard;       /* tensor-parallel rank of a transfer; a lookup asks for all of them and has 0 here */
-  uint32_t shard_count; /* default 1. Engines share records only when they have as many */
+  uint32_t shard; /* which of the model's heads a transfer moves: its tensor-parallel rank, or a number shared
+                   * by ranks that hold the same; a lookup asks for all of them and has 0 here */
+  uint32_t shard_count;                /* default 1. Engines share records only when they have as many */
   uint32_t layers, kv_heads, head_dim; /* of this shard; required */
   uint32_t chunk_tokens;               /* default 256 */
   uint32_t element;                    /* 1 = bf16 (default), 2 = fp16, 3 = fp8 e4m3, 4 = fp8 e5m2 */

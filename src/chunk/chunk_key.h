@@ -23,7 +23,7 @@ struct KeySpace {
   std::string model_fingerprint;  ///< of the weights and everything that changes their KV (see control/)
   std::string profile;            ///< codec profile by name, with its calibration where it has one
   std::string tenant_salt;        ///< secret or empty; separates tenants and keys the seal
-  uint32_t shard = 0;             ///< tensor-parallel rank; 0 for the chains of requests, see shard_key()
+  uint32_t shard = 0;             ///< of tensor-parallel ranks; 0 for the chains of requests, see shard_key()
   uint32_t shard_count = 1;       ///< engines that split the model otherwise share nothing
   KvGeometry geometry;
 };

@@ -19,7 +19,7 @@ def config(model=None, parallel=None, cache=None, speculative=None):
     text_config = SimpleNamespace(rope_parameters={"rope_theta": 1e4}, sliding_window=None)
     fields = dict(
         model="/nowhere/m", revision=None, dtype=torch.bfloat16, quantization=None, hf_overrides={}, use_mla=False,
-        is_encoder_decoder=False, hf_text_config=text_config,
+        is_encoder_decoder=False, hf_text_config=text_config, get_total_num_kv_heads=lambda: 8,
     )  # fmt: skip
     sizes = dict(tensor_parallel_size=1, pipeline_parallel_size=1, decode_context_parallel_size=1)
     return SimpleNamespace(

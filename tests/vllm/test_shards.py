@@ -22,17 +22,17 @@ pytestmark = pytest.mark.quick
 
 
 class Engine:
-    """The scheduler's half, `shards` workers, and between them what vLLM does with the outputs of a step."""
+    """The scheduler's half, `shards` workers of a model of `heads` (one each, if not told), and between them what vLLM does with the outputs of a step."""
 
-    def __init__(self, lookup: FakeLookup, shards: int):
+    def __init__(self, lookup: FakeLookup, shards: int, heads: int | None = None):
         from vllm.distributed.kv_transfer.kv_connector.utils import KVOutputAggregator
 
-        self.side = make_side(lookup, shards=shards)
+        self.side = make_side(lookup, workers=shards)
         self.transfers = [FakeTransfer() for _ in range(shards)]
         self.workers = [
             WorkerSide(
                 transfer, chunk_tokens=CHUNK, page_tokens=PAGE, logger=logging.getLogger("test_shards"),
-                shard=Shard(rank, shards),
+                shard=Shard.of(rank, shards, heads or shards),
             )
             for rank, transfer in enumerate(self.transfers)
         ]  # fmt: skip
@@ -73,12 +73,12 @@ def lookup() -> FakeLookup:
     return FakeLookup(stored=set(), chunk_tokens=CHUNK)
 
 
-def loading(lookup: FakeLookup, shards: int = 2):
+def loading(lookup: FakeLookup, shards: int = 2, heads: int | None = None):
     """An engine in which the request "a" of four stored chunks is being loaded by every worker."""
     tokens = prompt(1024)
     keys = keys_of(lookup, tokens)
     lookup.stored = set(keys)
-    engine, request, blocks = Engine(lookup, shards), FakeRequest("a", tokens), {"a": FakeBlocks(8)}
+    engine, request, blocks = Engine(lookup, shards, heads), FakeRequest("a", tokens), {"a": FakeBlocks(8)}
     engine.side.track(request)
     answered(engine.side, request)
     engine.side.allocated(request, blocks["a"], 1024)
@@ -158,6 +158,46 @@ def test_an_abort_reaches_every_worker(lookup):
     engine.transfers[1].events = [("fetched", load.job, "cancelled", 2, 4)]
     told = engine.step()
     assert told.received == {"a"} and not told.bad and not lookup.ended
+
+
+@pytest.mark.parametrize(
+    "heads, ranks, indices, savers",
+    [
+        (8, 1, [0], [0]),
+        (8, 4, [0, 1, 2, 3], [0, 1, 2, 3]),
+        (4, 4, [0, 1, 2, 3], [0, 1, 2, 3]),
+        (2, 8, [0, 0, 0, 0, 1, 1, 1, 1], [0, 4]),  # as vLLM gives heads to ranks
+        (1, 4, [0, 0, 0, 0], [0]),
+        (3, 4, [0, 1, 2, 3], [0, 1, 2, 3]),  # no engine divides heads so: nothing is taken for the same
+    ],
+)
+def test_ranks_that_hold_the_same_heads_are_one_shard(heads, ranks, indices, savers):
+    shards = [Shard.of(rank, ranks, heads) for rank in range(ranks)]
+    assert [shard.index for shard in shards] == indices
+    assert [shard.rank for shard in shards if shard.saves] == savers
+    assert {shard.count for shard in shards} == {max(indices) + 1}
+
+
+def test_what_ranks_hold_alike_is_saved_once_and_loaded_by_each(lookup):
+    engine, request, blocks = Engine(lookup, 4, heads=2), FakeRequest("a", prompt(256)), {"a": FakeBlocks(2)}
+    engine.side.track(request)
+    answered(engine.side, request)
+    engine.side.allocated(request, blocks["a"], 0)
+    work = schedule(engine.side, {"a": 256}, blocks)
+    (save,) = work.saves
+    engine.start(work)
+    assert [list(transfer.saved) for transfer in engine.transfers] == [[save.job], [], [save.job], []]
+    request.num_computed_tokens = 256
+    engine.step()
+    assert engine.side.finished(request, blocks["a"].ids) is True, "two have yet to gather"
+    engine.start(schedule(engine.side, {}, blocks))
+    engine.transfers[0].events = [("gathered", save.job, None, 0, 1)]
+    assert not engine.step().sent
+    engine.transfers[2].events = [("gathered", save.job, None, 0, 1)]
+    assert engine.step().sent == {"a"} and not lookup.ended
+
+    loads, _, load, _ = loading(lookup, shards=4, heads=2)
+    assert [list(transfer.fetched) for transfer in loads.transfers] == [[load.job]] * 4
 
 
 def test_every_job_is_told_of_once_and_nothing_is_left():

@@ -1,7 +1,9 @@
 """An engine of two ranks, each with a shard of every page: fetched against computed, and what goes wrong in one of them."""
 
+import contextlib
 import hashlib
 import os
+import pathlib
 import struct
 
 import pytest
@@ -10,15 +12,28 @@ pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
 from engine import Answer, Engine, random_prompt, summed  # noqa: E402
+from other_engines import run_engines, wanted_engine  # noqa: E402
 from processes import wait_for  # noqa: E402
+from test_cache_kinds import LATENT_ROUNDING, SHORT  # noqa: E402
 from test_faults import flip_bit, happening_soon  # noqa: E402
 from test_fetch import CHUNK, ROUNDING, compute_without_fetching  # noqa: E402
 
 pytestmark = pytest.mark.engine
 
 RANKS = 2
+IN_RANKS = {"tensor_parallel_size": RANKS, "distributed_executor_backend": "mp"}
 TOKENS = 1024
 CHUNKS = TOKENS // CHUNK
+
+
+@contextlib.contextmanager
+def a_core_each():
+    """For ranks on a CPU; an engine reads it at its start."""
+    cores = sorted(os.sched_getaffinity(0))
+    with pytest.MonkeyPatch.context() as patch:
+        if not ON_GPU:
+            patch.setenv("VLLM_CPU_OMP_THREADS_BIND", f"{cores[0]}|{cores[min(1, len(cores) - 1)]}")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +45,9 @@ def two_ranks(tiny_model, plane, raw_engine) -> Engine:
 
         if torch.cuda.device_count() < RANKS:
             pytest.skip("needs two GPUs")
-    cores = sorted(os.sched_getaffinity(0))
-    with pytest.MonkeyPatch.context() as patch:
-        if not ON_GPU:
-            patch.setenv("VLLM_CPU_OMP_THREADS_BIND", f"{cores[0]}|{cores[min(1, len(cores) - 1)]}")
+    with a_core_each():
         engine = Engine(
-            tiny_model, plane.socket, {"tensor_parallel_size": RANKS, "distributed_executor_backend": "mp"},
-            profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000,
+            tiny_model, plane.socket, IN_RANKS, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000,
         )  # fmt: skip
     yield engine
     engine.stop()
@@ -242,3 +253,32 @@ def test_the_hit_funnel_adds_up_over_ranks(engine):
     for rank, totals in enumerate(by_rank):
         assert engine.metric("chunks_failed", rank=str(rank)) == sum(totals["fetch_failed"].values())
     assert engine.metric("chunks_failed", rank=str(RANKS)) == 0, "nobody has that rank"
+
+
+def test_latent_vectors_are_stored_once_for_all_ranks(latent_model, redis, plane, tmp_path):
+    """Every rank holds the same, whatever their number; engines of one and of two ranks share it. (Heads that they divide they do
+    not share: see above.)"""
+    redis.ensure_up()
+    plane.ensure_up()
+    once = {"prompts": [random_prompt(TOKENS, seed=1000)], "tokens": 8, "forgets": True}
+    with a_core_each():
+        (of_two,), _ = run_engines(
+            folder(tmp_path, "two"), wanted_engine(latent_model, plane.socket, [once, once], SHORT | IN_RANKS)
+        )
+    stored, fetched = of_two["steps"]
+    saved = stored["pages"]["saved"]  # by the first rank
+    assert len(saved) >= CHUNKS and stored["totals"]["save_stored"] == stored["totals"]["save_asked"] == len(saved), "by no other"
+    assert stored["totals"]["fetch_asked"] == 0 and fetched["totals"]["fetch_placed"] == RANKS * CHUNKS, "by each"
+    (of_one,), _ = run_engines(folder(tmp_path, "one"), wanted_engine(latent_model, plane.socket, [once], SHORT))
+    shared = of_one["steps"][0]
+    assert shared["totals"]["fetch_placed"] == CHUNKS and not shared["pages"]["saved"].keys() & saved.keys()
+    for step in (fetched, shared):
+        assert step["answers"][0].agrees_with(stored["answers"][0], LATENT_ROUNDING)
+    for key, pages in shared["pages"]["loaded"].items():
+        assert pages == saved[key], "bit-identical"
+
+
+def folder(parent: pathlib.Path, name: str) -> pathlib.Path:
+    made = parent / name
+    made.mkdir()
+    return made

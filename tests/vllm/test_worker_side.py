@@ -7,14 +7,14 @@ from fake_native import FakeTransfer
 
 pytest.importorskip("vllm")
 
-from shadowserve.vllm.shards import Shard  # noqa: E402
+from shadowserve.vllm.shards import ONE_SHARD, Shard  # noqa: E402
 from shadowserve.vllm.work import KEY_BYTES, Load, Result, Save, StepWork  # noqa: E402
 from shadowserve.vllm.worker import WorkerSide  # noqa: E402
 
 pytestmark = pytest.mark.quick
 
 
-def make_worker(shard: Shard = Shard(0, 1)) -> tuple[WorkerSide, FakeTransfer]:
+def make_worker(shard: Shard = ONE_SHARD) -> tuple[WorkerSide, FakeTransfer]:
     transfer = FakeTransfer()
     logger = logging.getLogger("test_worker_side")
     return WorkerSide(transfer, chunk_tokens=256, page_tokens=128, logger=logger, shard=shard), transfer
@@ -129,7 +129,7 @@ def test_failures_are_logged_at_most_once_a_second_and_counted(caplog):
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("shard, where", [(Shard(0, 1), "failed: deadline"), (Shard(1, 2), "failed on rank 1 of 2: deadline")])
+@pytest.mark.parametrize("shard, where", [(ONE_SHARD, "failed: deadline"), (Shard.of(1, 2, 2), "failed on rank 1 of 2: deadline")])
 def test_the_log_names_the_rank_where_there_are_several(shard, where, caplog):
     worker, transfer = make_worker(shard)
     worker.start_loads(StepWork(loads=[load()]))

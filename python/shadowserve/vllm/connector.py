@@ -113,7 +113,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
             saves=self._lookup is not None and transfer.is_kv_producer and self._settings.save,
             saves_generated=self._settings.save_generated,
             shares_pages=bool(self._vllm_config.cache_config.enable_prefix_caching),
-            shards=self._shard.count,
+            workers=self._shard.ranks,
         )
 
     def _new_lookup(self, profile: str) -> "_native.Lookup":

@@ -57,10 +57,10 @@ class SchedulerSide:
         saves: bool,
         saves_generated: bool,
         shares_pages: bool,
-        shards: int = 1,
+        workers: int = 1,
     ):
         """`lookup` may be None for who neither fetches nor saves. `shares_pages`: the engine's own prefix cache is on, so
-        that a prefix loaded once serves later requests. `shards`: workers that each do their part of every job."""
+        that a prefix loaded once serves later requests. `workers`: each does its part of every job."""
         self._lookup = lookup
         self._chunk_tokens = chunk_tokens
         self._pages_per_chunk = chunk_tokens // page_tokens
@@ -77,7 +77,7 @@ class SchedulerSide:
         self._finishing: set[str] = set()  # requests whose pages vLLM keeps for us
         self._steps = 0
         self._landed: dict[str, int] = {}  # requests whose load ended and that have not been scheduled since -> the step of that
-        self._reports = Reports(shards)
+        self._reports = Reports(workers)
         self._block_tables = BlockTables()
         self._work = StepWork()
 

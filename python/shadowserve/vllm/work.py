@@ -60,7 +60,7 @@ class StepWork(KVConnectorMetadata):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """How a load (placed) or the gathering of a save ended in one shard, or in all (shards.py); `error` is the name of an
+    """How a load (placed) or the gathering of a save ended in one worker, or in all (shards.py); `error` is the name of an
     Error, or None."""
 
     job: int

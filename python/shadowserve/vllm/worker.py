@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shadowserve.vllm.shards import Shard
+from shadowserve.vllm.shards import ONE_SHARD, Shard
 from shadowserve.vllm.work import Load, Result, Save, StepWork
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ class WorkerSide:
         page_tokens: int,
         logger: "Logger",
         compute_stream: Callable[[], int] | None = None,
-        shard: Shard = Shard(0, 1),
+        shard: Shard = ONE_SHARD,
     ):
         """`compute_stream`: for pages on a GPU, the CUDA stream that the engine computes in at the moment."""
         self._where = shard.named(" on {}")
+        self._saves_itself = shard.saves
         self._transfer = transfer
         self._compute_stream = compute_stream
         self._chunk_tokens = chunk_tokens
@@ -77,6 +78,10 @@ class WorkerSide:
 
     def start_saves(self, work: StepWork) -> None:
         """Behind the forward pass that completes the chunks."""
+        if not self._saves_itself:
+            # Another rank holds the same and saves it; every worker reports every job.
+            self._results.extend(Result(save.job, None, 0) for save in work.saves)
+            work.saves.clear()
         if work.saves:
             self._fence()
         for save in work.saves:
