@@ -36,7 +36,20 @@ unsigned ring_flags(IoUringMode mode) {
   return 0;
 }
 
+bool sockets_can_read_without_waiting() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool can = can_read_without_waiting(fd);
+  ::close(fd);
+  return can;
+}
+
 }  // namespace
+
+bool can_read_without_waiting(int fd) {
+  std::byte byte;
+  const iovec part{&byte, 1};
+  return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+}
 
 std::unique_ptr<RingStream> RingStream::create(IoUringMode mode) {
   std::unique_ptr<RingStream> stream(new RingStream(mode));
@@ -73,6 +86,8 @@ void RingStream::seal(io_uring_sqe& entry, Tag tag, unsigned more_flags) const {
 }
 
 void RingStream::use_memory(std::span<std::byte> memory) {
+  if (!sockets_can_read_without_waiting())
+    return;  // a receive can be told so on any kernel, but names no buffer
   std::array<iovec, 64> pieces;
   size_t count = 0;
   for (size_t at = 0; at < memory.size() && count < pieces.size(); at += kPieceBytesMax) {
@@ -280,7 +295,8 @@ Result<size_t> RingStream::readv(std::span<const iovec> into) {
   if (tcp_.fd() < 0 || !started_) return broken(ENOTCONN);
   if (late_why_ >= 0) return broken(late_why_);
   into = into.first(std::min(into.size(), kPartsMax));
-  reap();
+  // Before it is decided what to send: else what was kept would wait for a room that is there already.
+  if (const auto told = hear_of_room(); !told) return fail(told.error());
   const bool sends = kept_end_ > kept_begin_ && !blocked_;
   const bool receives = input_ || ended_ || news();
   if (!sends && !receives) return size_t{0};  // an idle turn

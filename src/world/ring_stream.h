@@ -11,6 +11,9 @@
 
 namespace shadowserve {
 
+/// Whether a read of this descriptor can be told not to wait (RWF_NOWAIT): sockets can since Linux 6.5.
+bool can_read_without_waiting(int fd);
+
 class RingStream final : public IoUringStream {
  public:
   /// Null, and errno, when the kernel gives no ring.

@@ -4,6 +4,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -15,6 +17,7 @@
 #include <thread>
 
 #include "world/receive_choice.h"
+#include "world/ring_stream.h"
 #include "world/stream_trial.h"
 
 namespace shadowserve {
@@ -41,6 +44,10 @@ class RingStreamTest : public testing::TestWithParam<IoUringMode> {
   Result<size_t> look() {
     const iovec part{into_.data(), into_.size()};
     return stream_->readv({&part, 1});
+  }
+  size_t send_kept(std::string_view text) {
+    const iovec part{const_cast<char*>(text.data()), text.size()};
+    return stream_->writev({&part, 1}).value_or(0);
   }
   Listener listener_;
   std::unique_ptr<IoUringStream> stream_;
@@ -106,7 +113,9 @@ TEST_P(RingStreamTest, WaitsForRoomWithoutAsking) {
 TEST_P(RingStreamTest, ReadsIntoRegisteredMemoryWhereTheLimitAllowsIt) {
   std::vector<std::byte> memory(1 << 16);
   stream_->use_memory(memory);
-  if (!stream_->has_registered_memory()) GTEST_SKIP() << "the limit on locked memory is too low: ulimit -l";
+  if (!stream_->has_registered_memory()) {
+    GTEST_SKIP() << "before Linux 6.5, or the limit on locked memory is too low: ulimit -l";
+  }
   meet();
   ASSERT_EQ(write(peer_, "0123456789", 10), 10);
   const iovec parts[2] = {{memory.data() + 100, 4}, {into_.data(), into_.size()}};
@@ -117,6 +126,41 @@ TEST_P(RingStreamTest, ReadsIntoRegisteredMemoryWhereTheLimitAllowsIt) {
   EXPECT_EQ(memory[100], std::byte{'0'});
   EXPECT_EQ(memory[104], std::byte{0});
   EXPECT_EQ(into_[0], std::byte{'4'});
+}
+
+TEST(RingStream, KnowsWhatCannotBeReadWithoutWaiting) {
+  const int notices = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(notices, 0);
+  EXPECT_FALSE(can_read_without_waiting(notices)) << "as sockets before Linux 6.5";
+  ::close(notices);
+  const int file = memfd_create("plain", MFD_CLOEXEC);
+  EXPECT_TRUE(can_read_without_waiting(file)) << "the negative control";
+  ::close(file);
+}
+
+// A thread that sleeps on the stream as the seam says has to learn of room for what writev() kept.
+TEST_P(RingStreamTest, WhatWasKeptLeavesWhenThereIsRoom) {
+  meet();
+  const int small = 16 << 10;
+  setsockopt(stream_->fd(), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+  // Past the stream, so that it finds no room for the first thing that it is given.
+  const std::vector<std::byte> filling(1 << 16);
+  for (int quiet = 0; quiet < 10; usleep(1000)) {
+    quiet = send(stream_->fd(), filling.data(), filling.size(), MSG_DONTWAIT) > 0 ? 0 : quiet + 1;
+  }
+  ASSERT_EQ(send_kept("question"), 8u);
+  ASSERT_EQ(look(), size_t{0});
+  ASSERT_TRUE(stream_->wants_output()) << "the test has to bring about what it tests";
+  std::string heard;
+  std::array<char, 1 << 16> some;
+  for (int turn = 0; turn < 2000 && !heard.ends_with("question"); ++turn) {
+    const ssize_t got = recv(peer_, some.data(), some.size(), MSG_DONTWAIT);
+    if (got > 0) heard.assign(some.data(), static_cast<size_t>(got));
+    const auto wanted = static_cast<short>(POLLIN | (stream_->wants_output() ? POLLOUT : 0));
+    pollfd entry{.fd = stream_->fd(), .events = wanted, .revents = 0};
+    if (::poll(&entry, 1, 1) > 0) ASSERT_EQ(look(), size_t{0});  // woken, and only then
+  }
+  EXPECT_TRUE(heard.ends_with("question"));
 }
 
 TEST_P(RingStreamTest, AnotherThreadMayDestroyIt) {

@@ -50,7 +50,7 @@ class Stream {
   /// For epoll; -1 while closed. A new one after each connect().
   virtual int fd() const = 0;
   /// True when the stream waits for output to be possible even if its user has nothing to send (a handshake,
-  /// or bytes that writev() kept).
+  /// or kept bytes that found no room).
   virtual bool wants_output() const = 0;
   /// True when bytes were received below this interface that epoll no longer reports (TLS): read before
   /// sleep.

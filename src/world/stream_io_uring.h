@@ -43,8 +43,8 @@ class IoUringStream : public Stream {
 
   /// Calls into the kernel so far, but for those of connect() and ready().
   virtual uint64_t kernel_calls() const = 0;
-  /// Whether reads into the memory of use_memory() name it by its registration: as far as the limit on locked
-  /// memory allows.
+  /// Whether reads into the memory of use_memory() name it by its registration: on Linux 6.5 and later, and
+  /// as far as the limit on locked memory allows.
   virtual bool has_registered_memory() const = 0;
 };
 

@@ -77,14 +77,20 @@ class QueueConnector(KVConnectorBase_V1):
 class SlowTransfer(FakeTransfer):
     """Ends loads and saves some steps after they were asked for, in any order."""
 
-    def __init__(self, store: set[bytes], source: random.Random, steps: tuple[int, int]):
+    def __init__(self, store: set[bytes], source: random.Random, steps: tuple[int, int], failing: float):
         super().__init__()
+        self.failed = 0
+        self._failing = failing
         self._store, self._random, self._steps = store, source, steps
         self._due: list[tuple[int, tuple]] = []
         self._now = 0
 
     def fetch(self, job, keys, first_chunk, first_token, page_ids) -> None:
-        self._end_later(("fetched", job, None, len(keys) // KEY_BYTES, None))
+        chunks, error = len(keys) // KEY_BYTES, None
+        if self._random.random() < self._failing:
+            self.failed += 1
+            chunks, error = self._random.choice((0, self._random.randrange(chunks))), "plane_down"
+        self._end_later(("fetched", job, error, chunks, None))
 
     def save(self, job, keys, first_chunk, page_ids) -> None:
         self._store |= {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
@@ -130,13 +136,13 @@ def new_scheduler(model: str, pages: int, asynchronous: bool) -> Scheduler:
 class QueueWorld:
     """One thread of everything. `asynchronous`: a step is scheduled before the output of the one before it has come."""
 
-    def __init__(self, model: str, pages: int, seed: int, asynchronous: bool):
+    def __init__(self, model: str, pages: int, seed: int, asynchronous: bool, failing: float):
         init_none_hash(sha256)
         self.random = random.Random(seed)
         self.store: set[bytes] = set()
         QueueConnector.lookup = FakeLookup(self.store, CHUNK, patience=3)
         self.scheduler = new_scheduler(model, pages, asynchronous)
-        self._transfer = SlowTransfer(self.store, self.random, (1, 12))
+        self._transfer = SlowTransfer(self.store, self.random, (1, 12), failing)
         self._worker = WorkerSide(
             self._transfer, chunk_tokens=CHUNK, page_tokens=PAGE, logger=SimpleNamespace(warning=lambda *_: None)
         )
@@ -146,6 +152,9 @@ class QueueWorld:
         self._names = 0
         self.loads = 0
         self.open: dict[str, int] = {}  # request -> tokens it has made
+
+    def failed_loads(self) -> int:
+        return self._transfer.failed
 
     def send(self, prompt: list[int], tokens: int) -> str:
         self._names += 1

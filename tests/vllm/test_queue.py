@@ -1,5 +1,5 @@
-"""Nobody waits for good: vLLM's own scheduler with a KV cache that holds a few of many requests, which come, load, save, are preempted and
-aborted."""
+"""Nobody waits for good: vLLM's own scheduler with a KV cache that holds a few of many requests, which come, load, fail to load, save,
+are preempted and aborted."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-import shadowserve.vllm.scheduler as scheduler_side  # noqa: E402
+import shadowserve.vllm.landed as landed  # noqa: E402
 from queue_world import IN_FLIGHT, QueueWorld  # noqa: E402
 from vllm.v1.core.sched.scheduler import Scheduler  # noqa: E402
 
@@ -60,15 +60,17 @@ def served(world: QueueWorld) -> tuple[int, int]:
     raise AssertionError("it neither ends nor stands still")
 
 
-def trials(model) -> list[bool]:
-    """Whether all requests were served: seeds, with a step scheduled ahead of the one that computes and without."""
+def trials(model, failing: float = 0.0) -> list[bool]:
+    """Whether all requests were served: seeds, with a step scheduled ahead of the one that computes and without. `failing`: share of
+    the loads that bring nothing, or not all."""
     ends = []
     for seed in SEEDS:
         for asynchronous in (True, False):
-            world = QueueWorld(str(model), PAGES, seed, asynchronous)
+            world = QueueWorld(str(model), PAGES, seed, asynchronous, failing)
             sent, gone = served(world)
-            assert world.loads > 10, "the test has to bring about what it tests"
             ends.append(sent == gone == REQUESTS)
+            if ends[-1]:
+                assert world.loads > 10 and bool(world.failed_loads()) == (failing > 0), "the test has to bring about what it tests"
     return ends
 
 
@@ -80,6 +82,22 @@ def test_all_requests_get_their_turn_where_vllm_keeps_them_in_order(tiny_model, 
     assert all(trials(tiny_model))
 
 
+@pytest.mark.parametrize("failing", [0.1, 0.5])
+def test_all_requests_get_their_turn_where_loads_fail(tiny_model, failing):
+    assert all(trials(tiny_model, failing))
+
+
+@pytest.mark.parametrize("failing", [0.1, 0.5])
+def test_and_where_vllm_keeps_them_in_order(tiny_model, requests_queue_in_order, failing):
+    assert all(trials(tiny_model, failing))
+
+
+def test_who_is_asked_again_is_not_waited_for(tiny_model, monkeypatch):
+    """The negative control: a request whose load brought nothing holds no pages, and would wait for itself."""
+    monkeypatch.setattr(landed.Landed, "remove", lambda self, request_id: None)
+    assert not all(trials(tiny_model, failing=0.1))
+
+
 def test_without_the_rule_for_loaded_requests_some_wait_for_good(tiny_model, requests_queue_in_order, monkeypatch):
-    monkeypatch.setattr(scheduler_side, "LANDED_STEPS_MAX", 10**9)
+    monkeypatch.setattr(landed, "LANDED_STEPS_MAX", 10**9)
     assert not all(trials(tiny_model))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shadowserve.vllm.block_tables import BlockTables
+from shadowserve.vllm.landed import Landed
 from shadowserve.vllm.request_identity import chain_request
 from shadowserve.vllm.shards import Reports
 from shadowserve.vllm.work import KEY_BYTES, Load, Result, Save, StepWork, nth_key
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
     from shadowserve._native import Lookup
-
-
-LANDED_STEPS_MAX = 2
-"""A loaded request that is not scheduled within so many steps stands behind somebody who does not fit beside it."""
 
 
 @dataclasses.dataclass
@@ -75,8 +72,7 @@ class SchedulerSide:
         self._gathering: dict[int, Save] = {}
         self._arriving: dict[bytes, int] = {}  # key of a chunk that is being loaded -> job
         self._finishing: set[str] = set()  # requests whose pages vLLM keeps for us
-        self._steps = 0
-        self._landed: dict[str, int] = {}  # requests whose load ended and that have not been scheduled since -> the step of that
+        self._landed = Landed()
         self._reports = Reports(workers)
         self._block_tables = BlockTables()
         self._work = StepWork()
@@ -94,7 +90,8 @@ class SchedulerSide:
 
     def matched_tokens(self, request: "Request", computed: int) -> tuple[int | None, bool]:
         """How many tokens behind the first `computed` ones can be loaded; None: not known yet, ask again."""
-        if self._landed_wait():
+        self._landed.remove(request.request_id)
+        if self._landed.wait_too_long():
             return None, False
         tracked = self._tracked.get(request.request_id)
         if tracked is None or tracked.load_failed or not self._reads(request):
@@ -133,12 +130,6 @@ class SchedulerSide:
         if tracked.load is None:
             # Preempted later, the request will have more tokens and the store other chunks: ask anew then.
             self._drop_lookup(tracked)
-
-    def _landed_wait(self) -> bool:
-        """vLLM (0.24; 0.32 takes loaded requests first) stops at the first request that does not fit. One that was told to ask
-        again may stand before loaded ones, whose pages are what it waits for: then neither would ever run. Who is told to ask
-        again is passed over."""
-        return any(self._steps - landed > LANDED_STEPS_MAX for landed in self._landed.values())
 
     def _reads(self, request: "Request") -> bool:
         return self._fetches and not request.skip_reading_prefix_cache
@@ -185,9 +176,7 @@ class SchedulerSide:
     def step(self, output: "SchedulerOutput") -> StepWork:
         """The worker's part of the step that vLLM has just scheduled."""
         work, self._work = self._work, StepWork()
-        self._steps += 1
-        for request_id in self._landed.keys() & output.num_scheduled_tokens.keys():
-            del self._landed[request_id]
+        self._landed.stepped(output.num_scheduled_tokens)
         self._block_tables.note(output)
         copies = getattr(output, "kv_cache_block_copies", None)  # not before vLLM 0.32
         work.loads_may_start_early = not output.new_block_ids_to_zero and not copies
@@ -249,7 +238,7 @@ class SchedulerSide:
         tracked = self._tracked.get(load.request_id)
         if tracked is not None and tracked.load is load:
             tracked.load = None
-            self._landed[load.request_id] = self._steps
+            self._landed.add(load.request_id)
         if result.chunks_placed == load.chunks:
             self._lookup.fetch_ended(None, nth_key(load.keys, load.chunks - 1))
             return
@@ -277,7 +266,7 @@ class SchedulerSide:
     def finished(self, request: "Request", block_ids: list[int]) -> bool:
         """The request ends. True: its pages are still to be read, keep them until it is reported as sent."""
         tracked = self._tracked.pop(request.request_id, None)
-        self._landed.pop(request.request_id, None)
+        self._landed.remove(request.request_id)
         if tracked is None:
             return False
         self._drop_lookup(tracked)
