@@ -87,7 +87,7 @@ void Lookup::settle(Open& open) {
   if (open.settled) return;
   open.settled = true;
   const Error error = open.job->error();
-  breaker_.ended(Breaker::is_failure(error), open.probe, clock_.now_ns());
+  breaker_.lookup_ended(Breaker::is_failure(error), open.probe, clock_.now_ns());
   learn(*open.job);
 }
 
@@ -105,7 +105,7 @@ void Lookup::learn(LookupJob& job) {
 
 void Lookup::fetch_ended(Error error, const ChunkKey* key) {
   if (error == Error::kNone || Breaker::is_failure(error)) {
-    breaker_.ended(error != Error::kNone, false, clock_.now_ns());
+    breaker_.fetch_ended(error != Error::kNone, clock_.now_ns());
   }
   if (error != Error::kNone && key != nullptr) saved_.forget(*key);
 }

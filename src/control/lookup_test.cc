@@ -128,14 +128,31 @@ TEST_F(LookupTest, TheBreakerOpensAfterThreeAndProbesOnce) {
   pump();
   EXPECT_EQ(lookup->poll(7), 2);
   EXPECT_EQ(ask(8, keys), 2) << "closed again";
-  // Fetches count as well.
-  for (int i = 0; i < 3; ++i) lookup->fetch_ended(Error::kDeadline, nullptr);
-  EXPECT_EQ(ask(9, keys), 0);
-  // Negative control: a miss is no failure.
+}
+
+TEST_F(LookupTest, FetchesThatFailOpenTheBreakerHoweverWellLookupsGo) {
+  open();
+  const auto keys = test_keys(2);
+  put(keys);
+  uint64_t id = 0;
+  const auto ask_and_fetch = [&](Error error) {
+    if (ask(++id, keys) == 0) return false;
+    lookup->fetch_ended(error, nullptr);
+    return true;
+  };
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(ask_and_fetch(Error::kDeadline));
+  EXPECT_FALSE(ask_and_fetch(Error::kDeadline)) << "as where the link of one rank is down";
+  for (int i = 0; i < 3; ++i) {
+    advance_ms(2'000);
+    EXPECT_TRUE(ask_and_fetch(Error::kPlaneDown));
+    EXPECT_FALSE(ask_and_fetch(Error::kPlaneDown)) << "the first that fails again is enough";
+  }
   advance_ms(2'000);
-  EXPECT_EQ(ask(10, keys), 2);
-  for (int i = 0; i < 3; ++i) lookup->fetch_ended(Error::kMiss, &keys[0]);
-  EXPECT_EQ(ask(11, keys), 2);
+  EXPECT_TRUE(ask_and_fetch(Error::kNone));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(ask_and_fetch(Error::kDeadline)) << "closed again";
+  EXPECT_TRUE(ask_and_fetch(Error::kNone));
+  // Negative control: a miss is no failure.
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(ask_and_fetch(Error::kMiss));
 }
 
 TEST_F(LookupTest, WithoutAPlaneTheAnswerIsThereAtOnce) {
