@@ -56,6 +56,7 @@ class TransferJob {
 
   // Link thread only.
   uint32_t moves = 0;           ///< parts on their way between staging and pages
+  uint32_t moves_held = 0;      ///< of those: not handed over yet
   std::optional<Error> ending;  ///< it has failed, and ends as soon as nothing of it moves any more
 
   uint32_t chunks() const { return static_cast<uint32_t>(order.keys.size()); }

@@ -24,6 +24,7 @@ void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint
   moves_[region] = {used.job, reply, clock_.now_ns()};
   ++moves_under_way_;
   ++job.moves;
+  ++job.moves_held;
   mover_.load(std::memory_order_acquire)->start(move, link_.staging());
   if (moves_held_++ == 0) held_since_ns_ = clock_.now_ns();
 }
@@ -40,12 +41,13 @@ void TransferWorker::flush_moves(bool at_once) {
     return;
   mover.flush();
   moves_held_ = 0;
+  for (const auto& job : fetches_) job->moves_held = 0;
 }
 
-// False as soon as a fetch waits only for what is held here.
+// False as soon as a fetch has nothing to wait for but what is held here (and what is already on its way).
 bool TransferWorker::more_will_come() const {
   return !moves_are_stale_ && std::none_of(fetches_.begin(), fetches_.end(), [](const auto& job) {
-    return job->moves > 0 && (job->ending || job->in_flight() == job->moves);
+    return job->moves_held > 0 && (job->ending || job->in_flight() == job->moves);
   });
 }
 

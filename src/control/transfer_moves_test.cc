@@ -186,9 +186,12 @@ class MovesTogetherTest : public SlowMovesTest {
     store_chunks(keys);
     mover->together = 1000;
     plane.hold = true;
+    begin();
+    ASSERT_GT(plane.held.size(), 2u);
+  }
+  virtual void begin() {
     ASSERT_TRUE(fetch(2, keys, table(32, 2)));
     pump();
-    ASSERT_GT(plane.held.size(), 2u);
   }
   void answer_one() {
     const FakePlane::Held request = plane.held.front();
@@ -254,6 +257,35 @@ TEST_F(MovesTogetherTest, AMoverOfSingleMovesGetsEachAtOnce) {  // the negative 
   mover->together = 1;
   answer_one();
   EXPECT_EQ(under_way, 0u);
+}
+
+// Two fetches of a chunk, which together need more regions than there are.
+class TwoFetchesTest : public MovesTogetherTest {
+ protected:
+  void begin() override {
+    for (const uint64_t id : {2, 3}) {
+      ASSERT_TRUE(fetch(id, {keys[0]}, table(16 * static_cast<int32_t>(id), 1)));
+      pump();
+    }
+  }
+};
+
+TEST_F(TwoFetchesTest, OneThatIsUnderWayDoesNotSendThePartsOfTheOtherOneByOne) {
+  mover->held = true;  // as behind a long step of the engine
+  const size_t first = options.geometry().parts();
+  while (mover->flushed < first) answer_one();
+  ASSERT_EQ(under_way, first) << "all of the first is handed over, and nothing of the second has come";
+  ASSERT_GT(plane.held.size(), 2u);
+  answer_one();
+  answer_one();
+  EXPECT_EQ(under_way, first + 2);
+  EXPECT_EQ(mover->flushed, first) << "the second's parts wait for each other";
+  while (!plane.held.empty()) answer_one();
+  EXPECT_EQ(mover->flushed, under_way) << "those it has regions for: nothing else will come";
+  let_go();
+  while (!plane.held.empty()) answer_one();
+  EXPECT_EQ(events().size(), 2u);
+  expect_clean();
 }
 
 }  // namespace
