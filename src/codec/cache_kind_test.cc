@@ -77,6 +77,21 @@ TEST(CacheKind, LossyProfilesCodeNoBytes) {
     EXPECT_FALSE(profile_from_name(name)->suits(kLatent)) << name;
 }
 
+TEST(CacheKind, SmallChunksOfManyChannelsHaveNoRoomForScales) {
+  const KvGeometry small{61, 1, 576, 16, ElementType::kBf16, 1},
+      enough{61, 1, 576, 32, ElementType::kBf16, 1};
+  for (const char* name : {"raw", "raw+zstd", "int8", "kv4", "cachegen", "generic"}) {
+    const bool by_channel = std::strcmp(name, "kv4") == 0 || std::strcmp(name, "generic") == 0;
+    for (const KvGeometry& geometry : {small, enough}) {
+      const bool fits = scales_fit(*profile_from_name(name), geometry);
+      EXPECT_EQ(fits, !by_channel || geometry.chunk_tokens == 32) << name << geometry.chunk_tokens;
+      // What it says is what saving does.
+      const PartShape shape = part_shape(geometry, 0);
+      EXPECT_EQ(encode(name, shape, kv_sample(shape, 5)).empty(), !fits) << name << geometry.chunk_tokens;
+    }
+  }
+}
+
 TEST(CacheKind, LossyProfilesKeepLatentPlanesClose) {
   const PartShape shape = part_shape(kLatent, kLatent.parts() - 1);
   const auto values = kv_sample(shape, 5);

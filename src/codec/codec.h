@@ -24,6 +24,10 @@ struct EncodePlan {
 /// Scales of any part fit here.
 inline constexpr size_t kScaleBytesMax = kRecordOverheadMax;
 
+/// Whether every part's scales fit a record: not those of small chunks of many channels, which have a step
+/// for each of these however few tokens there are. REQUIRES profile.suits(geometry).
+bool scales_fit(const Profile& profile, const KvGeometry& geometry);
+
 /// Canonical values -> symbols and scales. A plane the profile cannot represent (NaN, infinity) is kept raw.
 /// A calibrated profile needs its model and shape.first_position. `values` is shape.value_bytes() long;
 /// `symbols` >= kSymbolBytesMax, `scales` >= kScaleBytesMax. Errors: kNoCapacity when scales would not fit,

@@ -218,7 +218,31 @@ Result<void> generic_planes(const Profile& profile, const PartShape& shape, uint
   return {};
 }
 
+size_t plane_scale_bytes(PlaneRecipe recipe, const KvGeometry& geometry, uint32_t plane) {
+  const uint32_t step = tokens_per_frame(recipe, geometry);
+  size_t bytes = 0;
+  for (uint32_t token = 0; token < geometry.chunk_tokens; token += step) {
+    const uint32_t tokens = std::min(step, geometry.chunk_tokens - token);
+    bytes += align_up(frame_entry(recipe, geometry, plane, token, tokens).scale_bytes, 2);
+  }
+  return bytes;
+}
+
 }  // namespace
+
+bool scales_fit(const Profile& profile, const KvGeometry& geometry) {
+  if (profile.calibrated()) return true;  // its model was made for this geometry
+  for (uint32_t part = 0; part < geometry.parts(); ++part) {
+    const PartShape shape = part_shape(geometry, part);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < shape.plane_count; ++i) {
+      const uint32_t plane = shape.plane_first + i;
+      bytes += plane_scale_bytes(profile.recipe(geometry, plane), geometry, plane);
+    }
+    if (bytes > kScaleBytesMax) return false;
+  }
+  return true;
+}
 
 Result<void> quantize_part(const Profile& profile, const PartShape& shape, std::span<const std::byte> values,
                            std::span<std::byte> symbols, std::span<std::byte> scales, EncodePlan& plan) {

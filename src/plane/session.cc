@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "codec/codec.h"
 #include "contract/check.h"
 
 namespace shadowserve {
@@ -79,6 +80,12 @@ Result<void> Session::take_profile(const LinkHello& hello, std::shared_ptr<const
     message = "profile '" + profile_name + "' cannot code this KV cache (" +
               std::string(element_name(geometry.element)) + (geometry.latent() ? ", latent" : "") +
               "): raw, raw+deflate and raw+zstd code any";
+    return fail(Error::kConfig);
+  }
+  if (!scales_fit(*profile, geometry)) {
+    message = "profile '" + profile_name + "' has no room for its scales in chunks of " +
+              std::to_string(geometry.chunk_tokens) +
+              " tokens of this KV cache: use more chunk_tokens, or raw";
     return fail(Error::kConfig);
   }
   // Who only looks up codes nothing.
