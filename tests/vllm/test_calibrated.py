@@ -155,6 +155,15 @@ def test_the_scheduler_takes_over_what_the_worker_settled_on(model):
     assert scheduler._lookup.profile() == "generic"
     scheduler.set_xfer_handshake_metadata({0: ProfileInUse(f"balanced:{'ab' * 32}")})
     assert scheduler._lookup.profile() == f"balanced:{'ab' * 32}"
-    with pytest.raises(ValueError, match="different profiles .rank 0 generic, rank 1 balanced:"):
-        scheduler.set_xfer_handshake_metadata({0: ProfileInUse("generic"), 1: ProfileInUse(f"balanced:{'ab' * 32}")})
+    scheduler.shutdown()
+
+
+@pytest.mark.quick
+def test_workers_of_different_profiles_fetch_and_save_nothing(model, monkeypatch):
+    scheduler, said = connector(model, profile="auto"), []
+    monkeypatch.setattr("shadowserve.vllm.connector.logger.warning", lambda text, *values: said.append(text % values))
+    scheduler.set_xfer_handshake_metadata({0: ProfileInUse("generic"), 1: ProfileInUse("generic")})
+    assert scheduler._lookup is not None and not said, "the negative control"
+    scheduler.set_xfer_handshake_metadata({0: ProfileInUse("generic"), 1: ProfileInUse(f"balanced:{'ab' * 32}")})
+    assert scheduler._lookup is None and "different profiles (rank 0 generic, rank 1 balanced:" in said[0]
     scheduler.shutdown()

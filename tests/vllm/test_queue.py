@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 PAGES = 330  # the longest prompt and its answer fit, and little beside them
 REQUESTS = 250
 STOPPED_STEPS = 400  # no load, save or abort takes so long
-SEEDS = range(5)
+SEEDS = range(3)
 
 
 @pytest.fixture

@@ -90,15 +90,18 @@ class ShadowServeConnector(KVConnectorBase_V1):
         names = sorted({worker.name for worker in metadata.values()})
         if len(names) != 1:
             by_rank = ", ".join(f"rank {rank} {worker.name}" for rank, worker in sorted(metadata.items()))
-            raise ValueError(
-                f"ShadowServe: the workers use different profiles ({by_rank}), perhaps because a calibration was "
-                "published meanwhile: start the engine again, or set 'profile'"
-            )
+            logger.warning(
+                "The workers use different profiles (%s), perhaps because a calibration was published meanwhile, or one of them "
+                "could not ask the data plane: this engine fetches and saves nothing. Start it again, or set 'profile'.",
+                by_rank,
+            )  # fmt: skip
+            self._open_scheduler_side(None)
+            return
         if self._lookup is None or self._lookup.profile() != names[0]:
             self._open_scheduler_side(names[0])
 
     def _open_scheduler_side(self, profile: str | None) -> None:
-        """`profile` as the setting has it or as the workers name it; None: not known yet."""
+        """`profile` as the setting has it or as the workers name it; None: not known (yet)."""
         transfer = self._vllm_config.kv_transfer_config
         if self._lookup is not None:
             self._lookup.close()
