@@ -66,6 +66,9 @@ void complete(PipelineBenchOptions& options, const PipelineBench& bench, bool ha
           "only Redis has a link whose rate can be limited: use --rates unlimited with this store");
     }
   }
+  if (!has_rates && options.receive != std::vector<std::string>{std::string(kReceiveSockets)}) {
+    throw StartError("only Redis is received from across a network: leave --receive out with this store");
+  }
   for (size_t i = 0; i < options.receive.size(); ++i) {
     if (std::count(options.receive.begin(), options.receive.end(), options.receive[i]) > 1) {
       throw StartError(fmt::format("--receive names {} twice", options.receive[i]));

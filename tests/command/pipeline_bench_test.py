@@ -117,6 +117,7 @@ class Pipeline(unittest.TestCase):
                                     (["--profile", "kv5"], "kv5"),
                                     (["--receive", "rdma"], "sockets"),
                                     (["--receive", "sockets,sockets"], "names sockets twice"),
+                                    (["--store", "memory", "--receive", "io_uring"], "leave --receive out"),
                                     (["--store", "reddis://h"], 'did you mean "redis"?')):
             with self.subTest(arguments):
                 code, _, err = run("pipeline", *SMALL, *arguments)

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
 
 
@@ -32,6 +33,17 @@ class Plan(unittest.TestCase):
         code, out, _ = plan("--link", "1gbit", "--shape", "16x8x64", "--divergence", "0")
         self.assertEqual(code, 0)
         self.assertTrue(chosen(out).startswith("raw"), out)
+
+    def test_sizes_and_divergences_are_the_measured_ones(self):
+        means = json.loads((CHECKOUT / "docs/results/quality/gemma3-270m.json").read_text())["means"]
+        measured = {mean["profile"]: (mean["ratio"], mean["kl"]) for mean in means}
+        _, out, _ = plan("--link", "1gbit", "--shape", "18x1x256", "--divergence", "1")
+        rows = [line.removeprefix(">").split() for line in out.splitlines()]
+        told = {row[0]: (float(row[1]), float(row[2])) for row in rows if row and row[0] in measured}
+        self.assertEqual(set(told), {"raw", "int8", "kv4", "cachegen", "generic", "near", "balanced", "far"})
+        for name, (ratio, divergence) in told.items():
+            self.assertAlmostEqual(ratio, measured[name][0], delta=0.006, msg=name)
+            self.assertAlmostEqual(divergence, measured[name][1], delta=0.0001, msg=name)
 
     def test_a_model_folder_gives_the_shape(self):
         with tempfile.TemporaryDirectory() as folder:
