@@ -46,6 +46,8 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
             return None
         case "shadowserve":
             return shadowserve(system, "kv4", places)
+        case "generic":  # what engines use whose model nobody calibrated
+            return shadowserve(system, "generic", places)
         case "synchronous":  # the same records; only its engine waits
             return shadowserve("shadowserve", "kv4", places, "SynchronousConnector", "synchronous")
         case "uncompressed":
@@ -57,7 +59,9 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
     raise SystemExit(f"headline: there is no system {system}")
 
 
-SYSTEMS = ("recompute", "shadowserve", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw")
+SYSTEMS = (
+    "recompute", "shadowserve", "generic", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw"
+)  # fmt: skip
 
 
 def environment(system: str, places: Places) -> dict[str, str]:
@@ -76,4 +80,4 @@ def environment(system: str, places: Places) -> dict[str, str]:
 
 
 def through_plane(system: str) -> bool:
-    return system in ("shadowserve", "synchronous", "uncompressed")
+    return system in ("shadowserve", "generic", "synchronous", "uncompressed")
