@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,12 @@ class LookupFixture : public testing::Test {
     lookup->start(id, keys);
     pump();
     return lookup->poll(id);
+  }
+  /// What the plane was told to hold, last asked first.
+  void answer_backwards() {
+    std::reverse(plane.held.begin(), plane.held.end());
+    plane.release_held();
+    pump();
   }
   ss_lookup_stats stats() {
     ss_lookup_stats out;

@@ -54,9 +54,7 @@ TEST_F(LookupTest, LongerThanTheRingAndAnsweredBackwards) {
   lookup->start(2, std::vector(keys.begin(), keys.begin() + 8));
   pump();
   EXPECT_EQ(lookup->poll(2), SS_PENDING);
-  std::reverse(plane.held.begin(), plane.held.end());
-  plane.release_held();
-  pump();
+  answer_backwards();
   EXPECT_EQ(lookup->poll(2), 8);
   EXPECT_EQ(lookup->worker().in_flight(), 0u);
 }

@@ -94,9 +94,7 @@ TEST_F(ShardsTest, AnswersMayComeInAnyOrder) {
   ASSERT_EQ(plane.held.size(), 5 * kShards);
   const FakePlane::Held last = plane.held.front();
   plane.held.erase(plane.held.begin());
-  std::reverse(plane.held.begin(), plane.held.end());
-  plane.release_held();
-  pump();
+  answer_backwards();
   EXPECT_EQ(lookup->poll(1), SS_PENDING) << "one shard of the first chunk has not answered";
   plane.held.push_back(last);
   plane.release_held();

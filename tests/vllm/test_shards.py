@@ -73,6 +73,19 @@ def lookup() -> FakeLookup:
     return FakeLookup(stored=set(), chunk_tokens=CHUNK)
 
 
+def saving(engine: Engine):
+    """The engine, in which the one chunk of request "a" is computed and being saved; the request, its blocks, and the save."""
+    request, blocks = FakeRequest("a", prompt(256)), {"a": FakeBlocks(2)}
+    engine.side.track(request)
+    answered(engine.side, request)
+    engine.side.allocated(request, blocks["a"], 0)
+    work = schedule(engine.side, {"a": 256}, blocks)
+    (save,) = work.saves
+    engine.start(work)
+    request.num_computed_tokens = 256
+    return engine, request, blocks, save
+
+
 def loading(lookup: FakeLookup, shards: int = 2, heads: int | None = None):
     """An engine in which the request "a" of four stored chunks is being loaded by every worker."""
     tokens = prompt(1024)
@@ -127,14 +140,7 @@ def test_in_the_same_step_too(lookup):
 
 
 def test_pages_are_kept_until_every_worker_has_gathered_them(lookup):
-    engine, request, blocks = Engine(lookup, 2), FakeRequest("a", prompt(256)), {"a": FakeBlocks(2)}
-    engine.side.track(request)
-    answered(engine.side, request)
-    engine.side.allocated(request, blocks["a"], 0)
-    work = schedule(engine.side, {"a": 256}, blocks)
-    (save,) = work.saves
-    engine.start(work)
-    request.num_computed_tokens = 256
+    engine, request, blocks, save = saving(Engine(lookup, 2))
     engine.transfers[0].events = [("gathered", save.job, None, 0, 1)]
     engine.step()
     assert engine.side.finished(request, blocks["a"].ids) is True, "one worker has yet to read them"
@@ -179,15 +185,8 @@ def test_ranks_that_hold_the_same_heads_are_one_shard(heads, ranks, indices, sav
 
 
 def test_what_ranks_hold_alike_is_saved_once_and_loaded_by_each(lookup):
-    engine, request, blocks = Engine(lookup, 4, heads=2), FakeRequest("a", prompt(256)), {"a": FakeBlocks(2)}
-    engine.side.track(request)
-    answered(engine.side, request)
-    engine.side.allocated(request, blocks["a"], 0)
-    work = schedule(engine.side, {"a": 256}, blocks)
-    (save,) = work.saves
-    engine.start(work)
+    engine, request, blocks, save = saving(Engine(lookup, 4, heads=2))
     assert [list(transfer.saved) for transfer in engine.transfers] == [[save.job], [], [save.job], []]
-    request.num_computed_tokens = 256
     engine.step()
     assert engine.side.finished(request, blocks["a"].ids) is True, "two have yet to gather"
     engine.start(schedule(engine.side, {}, blocks))
