@@ -12,10 +12,13 @@ namespace {
 constexpr double kWidth = 1100, kHeight = 500, kTop = 90, kBottom = 420, kPanel = 400;
 constexpr const char* kColours[] = {"#1f6f8b", "#c2552d", "#5b8c3a", "#7a4f9a", "#c9a45c", "#444444"};
 
-using Value = double (*)(const nic::ServingOutcome&);
+using Value = double nic::ServingOutcome::*;
 
 /// One panel: for some output lengths a full line for ShadowServe and a dashed one for CacheGen-Async.
-std::string panel(const nic::Study& study, double left, const std::string& title, Value value) {
+std::string panel(const nic::Study& study, double left, const std::string& title, Value what) {
+  const auto value = [what](const std::vector<nic::ServingOutcome>& seeds) {
+    return nic::median_of(seeds, what);
+  };
   double top = 0, most = 0;
   for (const nic::ServingPoint& point : study.serving) {
     top = std::max({top, value(point.cachegen), value(point.shadowserve)});
@@ -64,11 +67,10 @@ std::string study_svg(const nic::Study& study, const std::string& commit) {
   made += text_at(
       20, 50, "",
       fmt::format("full lines: ShadowServe, dashed: CacheGen-Async; arrivals at {:.0f} % of the slower one's "
-                  "capacity; commit {}",
-                  100 * study.options.load, commit));
-  made += panel(study, 70, "time to first token, ms", [](const nic::ServingOutcome& o) { return o.ttft_ms; });
-  made += panel(study, 560, "time per output token under load, ms",
-                [](const nic::ServingOutcome& o) { return o.tpot_ms; });
+                  "capacity, median of {} seeds; commit {}",
+                  100 * study.options.load, study.options.seeds, commit));
+  made += panel(study, 70, "time to first token, ms", &nic::ServingOutcome::ttft_ms);
+  made += panel(study, 560, "time per output token under load, ms", &nic::ServingOutcome::tpot_ms);
   double legend = kTop;
   size_t next = 0;
   for (const uint32_t output : study.options.outputs) {

@@ -14,11 +14,17 @@ void print_fit(const nic::Study& study, std::FILE* out) {
       "prompts of {:.0f} stored and {:.0f} new tokens; records of {}, {:.2f}x\n\n",
       options.llm.name, options.gpu.name, options.work.prefix_tokens, options.work.fresh_tokens,
       study.pipeline.profile, study.pipeline.ratio);
-  fmt::print(out,
-             "1. From the paper: the network alone brings {:.1f} Gbit/s, for all lanes together. Fitted to "
-             "its whole "
-             "pipeline:\n   all stages share {:.1f} GB/s of memory. Everything below is prediction.\n",
-             study.fit.network_gbit_s, study.fit.memory_gb_s);
+  fmt::print(
+      out,
+      "1. Four numbers come from the paper: two rates are fitted, the interference factor and the GPU's "
+      "decompression rate are put in.\n"
+      "   a  fitted: the network alone brings {:.1f} Gbit/s, for all lanes together\n"
+      "   b  fitted: the whole pipeline does {:.1f} Gbit/s, so all stages share {:.1f} GB/s of memory\n"
+      "   c  put in: decompression and decoding slow each other {} times\n"
+      "   d  put in: an idle GPU decompresses {} Gbit/s of compressed bytes\n"
+      "   All else is predicted from these and from assumptions of ours (docs/simulators/nic.md).\n",
+      study.fit.network_gbit_s, nic::kPaperPipelineGbit, study.fit.memory_gb_s, options.interference,
+      options.gpu_gbit_s);
 }
 
 void print_links(const nic::Study& study, std::FILE* out) {
@@ -31,34 +37,59 @@ void print_links(const nic::Study& study, std::FILE* out) {
   }
 }
 
+std::string spread(const nic::SeedSpread& of) {
+  return fmt::format("{:.2f} ({:.2f}-{:.2f})", of.median, of.least, of.most);
+}
+
 void print_serving(const nic::Study& study, std::FILE* out) {
-  fmt::print(out,
-             "\n3. Engines. TTFT and TPOT in ms under Poisson arrivals at {:.0f} % of what the slower of "
-             "both can do; "
-             "requests/s with all\n   of them waiting. CG: CacheGen-Async, SS: ShadowServe, RE: recomputing\n"
-             "   {:>6} {:>6} {:>6} | {:>7} {:>7} {:>6} | {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>6}\n",
-             100 * study.options.load, "link", "output", "req/s", "TTFT CG", "SS", "CG/SS", "TPOT C", "SS",
-             "CG/SS", "req/sC", "SS", "RE", "SS/CG");
+  fmt::print(
+      out,
+      "\n3. Engines. TTFT and TPOT in ms under Poisson arrivals at {:.0f} % of what the slower of both "
+      "can do: the median of {} seeds\n   of {} requests, and of ratios the least and most of any seed; "
+      "requests/s with all of them waiting.\n   CG: CacheGen-Async, SS: ShadowServe, RE: recomputing\n"
+      "   {:>4} {:>6} {:>6} | {:>7} {:>6} {:>16} | {:>6} {:>5} {:>16} | {:>6} {:>6} {:>5} {:>6}\n",
+      100 * study.options.load, study.options.seeds, study.options.work.requests, "link", "output", "req/s",
+      "TTFT CG", "SS", "CG/SS", "TPOT C", "SS", "CG/SS", "req/sC", "SS", "RE", "SS/CG");
   for (const nic::ServingPoint& point : study.serving) {
+    const auto both = [&](double nic::ServingOutcome::*value) {
+      return std::pair(nic::median_of(point.cachegen, value), nic::median_of(point.shadowserve, value));
+    };
+    const auto [ttft_theirs, ttft_ours] = both(&nic::ServingOutcome::ttft_ms);
+    const auto [tpot_theirs, tpot_ours] = both(&nic::ServingOutcome::tpot_ms);
     fmt::print(out,
-               "   {:>6.0f} {:>6} {:>6.2f} | {:>7.0f} {:>7.0f} {:>6.2f} | {:>6.1f} {:>6.1f} {:>6.2f} | "
-               "{:>6.2f} {:>6.2f} "
-               "{:>6.2f} {:>6.2f}\n",
-               point.link_gbit_s, point.output_tokens, point.requests_per_s, point.cachegen.ttft_ms,
-               point.shadowserve.ttft_ms, point.ttft_ratio(), point.cachegen.tpot_ms,
-               point.shadowserve.tpot_ms, point.tpot_ratio(), point.cachegen_full.requests_per_s,
-               point.shadowserve_full.requests_per_s, point.recompute_full.requests_per_s,
-               point.throughput_ratio());
+               "   {:>4.0f} {:>6} {:>6.2f} | {:>7.0f} {:>6.0f} {:>16} | {:>6.1f} {:>5.1f} {:>16} | {:>6.2f} "
+               "{:>6.2f} {:>5.2f} {:>6.2f}\n",
+               point.link_gbit_s, point.output_tokens, point.requests_per_s, ttft_theirs, ttft_ours,
+               spread(point.ttft_ratio()), tpot_theirs, tpot_ours, spread(point.tpot_ratio()),
+               point.cachegen_full.requests_per_s, point.shadowserve_full.requests_per_s,
+               point.recompute_full.requests_per_s, point.throughput_ratio());
   }
 }
 
+std::string letters(uint8_t rests_on) {
+  std::string made;
+  for (const nic::PaperInputName& one : nic::kPaperInputs) {
+    if ((rests_on & one.input) != 0) made += one.letter;
+  }
+  return made;
+}
+
 void print_paper(const nic::Study& study, std::FILE* out) {
-  fmt::print(out, "\n4. Beside the paper (arXiv 2509.16857)\n   {:70} {:>7} {:>7}\n", "", "paper", "here");
+  fmt::print(
+      out,
+      "\n4. Beside the paper (arXiv 2509.16857): medians, and the least and most of any seed. Without: the "
+      "same with an\n   interference of 1, a negative control: what matches only because of c does not "
+      "match there. On: which of a-d a row rests on\n   {:70} {:>6} {:>20} {:>8}  {:4} \n",
+      "", "paper", "here", "without", "on");
   for (const nic::PaperPoint& point : study.paper) {
-    std::string verdict = fmt::format("NOT within 15 %: {:+.0f} %", 100 * (point.ours / point.paper - 1));
+    std::string verdict =
+        fmt::format("NOT within 15 %: {:+.0f} %", 100 * (point.ours.median / point.paper - 1));
     if (point.near()) verdict = "within 15 %";
     if (point.bound) verdict = point.near() ? "the paper: above" : "NOT above";
-    fmt::print(out, "   {:70} {:>7.2f} {:>7.2f}  {}\n", point.what, point.paper, point.ours,
+    const bool same = point.ours.least == point.ours.most;
+    fmt::print(out, "   {:70} {:>6.2f} {:>20} {:>8}  {:4} {}\n", point.what, point.paper,
+               same ? fmt::format("{:.2f}", point.ours.median) : spread(point.ours),
+               point.without ? fmt::format("{:.2f}", *point.without) : "", letters(point.rests_on),
                point.fitted ? "fitted" : verdict);
   }
 }
@@ -79,27 +110,6 @@ void print_what_ifs(const nic::Study& study, std::FILE* out) {
   fmt::print(out, "\n");
 }
 
-nlohmann::ordered_json plane_json(const nic::PlanePoint& point) {
-  return {{"machine", point.machine},
-          {"profile", point.profile},
-          {"ratio", point.ratio},
-          {"link_gbit_s", point.link_gbit_s},
-          {"gbit_s", point.gbit_s},
-          {"values_gb_s", point.values_gb_s},
-          {"start_ms", point.start_ms},
-          {"memory_gb_s", point.memory_gb_s},
-          {"memory_saturated", point.memory_saturated},
-          {"slowest", point.slowest}};
-}
-
-nlohmann::ordered_json serving_json(const nic::ServingOutcome& outcome) {
-  return {{"ttft_ms", outcome.ttft_ms},
-          {"ttft_p99_ms", outcome.ttft_p99_ms},
-          {"tpot_ms", outcome.tpot_ms},
-          {"requests_per_s", outcome.requests_per_s},
-          {"batch", outcome.batch}};
-}
-
 }  // namespace
 
 void print_study(const nic::Study& study, std::FILE* out) {
@@ -108,51 +118,6 @@ void print_study(const nic::Study& study, std::FILE* out) {
   print_serving(study, out);
   print_paper(study, out);
   print_what_ifs(study, out);
-}
-
-nlohmann::ordered_json study_json(const nic::Study& study, const std::string& commit) {
-  const nic::StudyOptions& options = study.options;
-  nlohmann::ordered_json made{
-      {"simulator", "nic"},
-      {"commit", commit},
-      {"gpu", options.gpu.name},
-      {"model", options.llm.name},
-      {"prefix_tokens", options.work.prefix_tokens},
-      {"fresh_tokens", options.work.fresh_tokens},
-      {"requests", options.work.requests},
-      {"seed", options.work.seed},
-      {"load", options.load},
-      {"interference", options.interference},
-      {"gpu_gbit_s", options.gpu_gbit_s},
-      {"fitted", {{"network_gbit_s", study.fit.network_gbit_s}, {"memory_gb_s", study.fit.memory_gb_s}}}};
-  const auto planes = [](const std::vector<nic::PlanePoint>& points) {
-    auto made_points = nlohmann::ordered_json::array();
-    for (const nic::PlanePoint& point : points) made_points.push_back(plane_json(point));
-    return made_points;
-  };
-  made["links"] = planes(study.links);
-  made["serving"] = nlohmann::ordered_json::array();
-  for (const nic::ServingPoint& point : study.serving) {
-    made["serving"].push_back({{"link_gbit_s", point.link_gbit_s},
-                               {"output_tokens", point.output_tokens},
-                               {"offered_requests_per_s", point.requests_per_s},
-                               {"cachegen", serving_json(point.cachegen)},
-                               {"shadowserve", serving_json(point.shadowserve)},
-                               {"cachegen_full", serving_json(point.cachegen_full)},
-                               {"shadowserve_full", serving_json(point.shadowserve_full)},
-                               {"recompute_full", serving_json(point.recompute_full)}});
-  }
-  made["paper"] = nlohmann::ordered_json::array();
-  for (const nic::PaperPoint& point : study.paper) {
-    made["paper"].push_back({{"what", point.what},
-                             {"paper", point.paper},
-                             {"here", point.ours},
-                             {"fitted", point.fitted},
-                             {"above_only", point.bound},
-                             {"within_15_percent", point.near()}});
-  }
-  made["what_ifs"] = planes(study.what_ifs);
-  return made;
 }
 
 }  // namespace shadowserve

@@ -30,20 +30,41 @@ uint64_t thread_cpu_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+/// Threads that compute on these cores until they die.
+class BusyCores {
+ public:
+  explicit BusyCores(const std::vector<int>& cores) {
+    for (const int core : cores) {
+      threads_.emplace_back([this, core] {
+        keep_to_cores(0, {core});
+        while (!stop_.load(std::memory_order_relaxed)) continue;
+      });
+    }
+  }
+  ~BusyCores() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> threads_;
+};
+
 class AnswerTrial final : public Trial {
  public:
-  explicit AnswerTrial(std::vector<int> cores) : allowed_(std::move(cores)) {
-    row.table = "machine", row.name = "answer";
+  AnswerTrial(std::vector<int> cores, bool busy)
+      : allowed_(std::move(cores)), others_(allowed_.begin(), allowed_.end() - 1), busy_(busy) {
+    row.table = "machine", row.name = busy ? "answer, cores busy" : "answer";
   }
   void repeat(bool counted) override {
-    const std::vector<int>& allowed = allowed_;
+    const BusyCores busy(busy_ ? others_ : std::vector<int>());
     const int bell = eventfd(0, EFD_NONBLOCK);
     std::atomic<bool> stop{false};
     std::atomic<uint64_t> used_ns{0};
     std::thread sleeper([&] {
-      std::vector<int> others = allowed;
-      if (others.size() > 1) others.pop_back();
-      keep_to_cores(0, others);
+      // Where the plane has every core the scheduler places the client.
+      keep_to_cores(0, busy_ || others_.empty() ? allowed_ : others_);
       const uint64_t begun_ns = thread_cpu_ns();
       while (!stop.load()) {
         pollfd waits{bell, POLLIN, 0};
@@ -53,26 +74,28 @@ class AnswerTrial final : public Trial {
       }
       used_ns = thread_cpu_ns() - begun_ns;
     });
-    keep_to_cores(0, {allowed.back()});
+    keep_to_cores(0, {allowed_.back()});
     MonotonicClock clock;
     uint64_t rung_ns = 0;
     for (int i = 0; i < kWakes; ++i) {
       for (const uint64_t until = clock.now_ns() + kBetweenNs; clock.now_ns() < until;) continue;
-      const uint64_t one = 1, begun_ns = clock.now_ns();
+      // Of this thread: on a busy machine whoever it woke may have its core before it goes on.
+      const uint64_t one = 1, begun_ns = thread_cpu_ns();
       [[maybe_unused]] const auto written = write(bell, &one, sizeof one);
-      rung_ns += clock.now_ns() - begun_ns;
+      rung_ns += thread_cpu_ns() - begun_ns;
     }
     stop = true;
     sleeper.join();
     close(bell);
-    keep_to_cores(0, allowed);
+    keep_to_cores(0, allowed_);
     if (!counted) return;
     add_rate(kAnswerNs, static_cast<double>(rung_ns) / kWakes * 1e9, 1);
     add_rate(kClientNs, static_cast<double>(used_ns.load()) / kWakes * 1e9, 1);
   }
 
  private:
-  std::vector<int> allowed_;
+  std::vector<int> allowed_, others_;  // others: all but the last, which rings
+  bool busy_;
 };
 
 class MemoryTrial final : public Trial {
@@ -113,8 +136,8 @@ class MemoryTrial final : public Trial {
 
 }  // namespace
 
-std::unique_ptr<Trial> answer_trial(std::vector<int> cores) {
-  return std::make_unique<AnswerTrial>(std::move(cores));
+std::unique_ptr<Trial> answer_trial(std::vector<int> cores, bool busy) {
+  return std::make_unique<AnswerTrial>(std::move(cores), busy);
 }
 std::unique_ptr<Trial> memory_trial(std::vector<int> cores) {
   return std::make_unique<MemoryTrial>(std::move(cores));

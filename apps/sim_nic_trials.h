@@ -23,8 +23,9 @@ enum class Neighbour : uint8_t {
 };
 
 /// Rings a sleeping thread's doorbell as the plane answers an engine: on the last of these cores, the sleeper
-/// on any other.
-std::unique_ptr<Trial> answer_trial(std::vector<int> cores);
+/// on any other. `busy`: as where the plane has every core: the others compute, and the sleeper may wake on
+/// any. To wake an idle core takes several times as long as to interrupt one that works.
+std::unique_ptr<Trial> answer_trial(std::vector<int> cores, bool busy);
 /// Each of these cores copies parts to staging memory at the same time.
 std::unique_ptr<Trial> memory_trial(std::vector<int> cores);
 /// One lane on the last of so many cores of a plane. Measures, in GB/s of values: each stage by its name,

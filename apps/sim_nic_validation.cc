@@ -49,7 +49,7 @@ struct SettingTrials {
     const auto add = [&](std::unique_ptr<Trial> trial) {
       return trials.emplace_back(std::move(trial)).get();
     };
-    answer = add(answer_trial(cores));
+    answer = add(answer_trial(cores, /*busy=*/bench.machine_cores() <= setting.cores));
     if (setting.store == "redis") server = add(server_trial(bench, setting.cores));
     if (setting.cores > 1) memory = add(memory_trial(cores));
     if (neighbours) idle = add(lane_trial(bench, setting.cores, Neighbour::kIdle));
@@ -101,6 +101,18 @@ nic::NicMachine measured_machine(const SettingTrials& trials, const ValidationPo
   return machine;
 }
 
+/// What anybody would write down without a simulator: every core does its parts one after the other and rings
+/// after each; no link gives more than it has.
+double by_hand(const SettingTrials& trials, const ValidationSetting& setting, const nic::RecordSet& records,
+               size_t round) {
+  const double part = static_cast<double>(records.value_bytes) / records.geometry.parts();
+  const double part_ns =
+      part / rate(*trials.lane, kDelivered, round) + rate(*trials.answer, kAnswerNs, round);
+  const double cores_gb_s = setting.cores * part / part_ns;
+  const double link_gb_s = setting.link_gbit_s / 8 * records.ratio();
+  return link_gb_s > 0 ? std::min(cores_gb_s, link_gb_s) : cores_gb_s;
+}
+
 void predict(const SettingTrials& trials, ValidationPoint& point, PipelineBench& bench) {
   const auto records = nic::make_records(bench.profile(), bench.choice().model, bench.input().geometry(),
                                          bench.input().chunk(0));
@@ -112,7 +124,7 @@ void predict(const SettingTrials& trials, ValidationPoint& point, PipelineBench&
   const uint32_t cores_left = bench.machine_cores() - point.setting.cores;
   const Measure& real = trials.plane->row.measure(kDelivered);
   for (size_t i = 0; i < real.rates.size(); ++i) {
-    ValidationRound round{real.rates[i], 0,
+    ValidationRound round{real.rates[i], 0, by_hand(trials, point.setting, *records, i), 0,
                           std::max(rate(*trials.plane, kWaited, i), rate(*trials.lane, kWaited, i))};
     // Where they share cores the client and the server themselves are what the plane waits for.
     if (!point.shares_cores && round.waited > kDisturbed) {
@@ -125,6 +137,7 @@ void predict(const SettingTrials& trials, ValidationPoint& point, PipelineBench&
         message);
     if (!outcome) throw StartError(message);
     round.predicted_gb_s = outcome->values_gb_s;
+    round.memory_full = outcome->memory_saturated;
     point.rounds.push_back(round);
   }
 }
@@ -155,19 +168,11 @@ ValidationPoint validate(const ValidationSetting& setting, const std::vector<int
   return point;
 }
 
-double median_of(const std::vector<ValidationRound>& rounds, double (*value)(const ValidationRound&)) {
-  std::vector<double> values;
-  for (const ValidationRound& round : rounds) values.push_back(value(round));
-  return spread_of(std::move(values)).median;
-}
-
 /// Those that were asked for, else those that this machine has the cores for.
 std::vector<ValidationSetting> chosen_settings(ValidationReport& report) {
   const auto& wanted = report.options.settings;
   std::vector<ValidationSetting> chosen;
-  std::string known;
   for (const ValidationSetting& setting : validation_settings()) {
-    known += " " + setting.name();
     const bool named = std::count(wanted.begin(), wanted.end(), setting.name()) > 0;
     if (!named && !wanted.empty()) continue;
     if (static_cast<int>(setting.cores) <= report.machine.cores) {
@@ -179,21 +184,20 @@ std::vector<ValidationSetting> chosen_settings(ValidationReport& report) {
       report.left_out.push_back(setting.name());
     }
   }
-  if (chosen.empty()) throw StartError("--settings names nothing that there is:" + known);
   return chosen;
 }
 
 }  // namespace
 
-double ValidationPoint::real_gb_s() const {
-  return median_of(rounds, [](const ValidationRound& round) { return round.real_gb_s; });
+double ValidationPoint::median(double ValidationRound::*value) const {
+  std::vector<double> values;
+  for (const ValidationRound& round : rounds) values.push_back(round.*value);
+  return spread_of(std::move(values)).median;
 }
-double ValidationPoint::predicted_gb_s() const {
-  return median_of(rounds, [](const ValidationRound& round) { return round.predicted_gb_s; });
-}
-double ValidationPoint::over() const {
-  return median_of(rounds,
-                   [](const ValidationRound& round) { return round.predicted_gb_s / round.real_gb_s; });
+Spread ValidationPoint::over_real(double ValidationRound::*predicted) const {
+  std::vector<double> ratios;
+  for (const ValidationRound& round : rounds) ratios.push_back(round.*predicted / round.real_gb_s);
+  return spread_of(std::move(ratios));
 }
 
 std::string ValidationSetting::name() const {

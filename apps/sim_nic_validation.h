@@ -30,7 +30,9 @@ struct ValidationOptions {
 /// One round: what was measured within it, predicted from that, and run.
 struct ValidationRound {
   double real_gb_s = 0, predicted_gb_s = 0;
-  double waited = 0;  ///< share of its time that something else had a core of the plane's or the lane's
+  double by_hand_gb_s = 0;  ///< predicted by one line of arithmetic: what the simulator has to beat
+  double memory_full = 0;   ///< share of the simulated time in which memory was the limit
+  double waited = 0;        ///< share of its time that something else had a core of the plane's or the lane's
 };
 
 struct ValidationPoint {
@@ -39,9 +41,8 @@ struct ValidationPoint {
   std::vector<ValidationRound> rounds;  ///< those that count
   int disturbed = 0;                    ///< rounds that do not
   std::vector<BenchRow> alone;          ///< what the predictions were made from, all rounds
-  double real_gb_s() const;
-  double predicted_gb_s() const;
-  double over() const;  ///< the median of the rounds' ratios
+  double median(double ValidationRound::*value) const;
+  Spread over_real(double ValidationRound::*predicted) const;  ///< of the rounds' ratios
 };
 
 struct ValidationReport {

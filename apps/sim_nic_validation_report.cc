@@ -1,6 +1,7 @@
 // A finished validation for people and for programs.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "sim_nic_trials.h"
@@ -11,14 +12,15 @@ namespace {
 
 constexpr double kNear = 0.1;
 
-bool near(const ValidationPoint& point) {
-  return !point.rounds.empty() && std::abs(point.over() - 1) <= kNear;
+bool near(const ValidationPoint& point, double ValidationRound::*predicted) {
+  return !point.rounds.empty() && std::abs(point.over_real(predicted).median - 1) <= kNear;
 }
 
-Spread ratios_of(const ValidationPoint& point) {
-  std::vector<double> ratios;
-  for (const ValidationRound& round : point.rounds) ratios.push_back(round.predicted_gb_s / round.real_gb_s);
-  return spread_of(std::move(ratios));
+/// "1.00 (0.99-1.04)", with a mark where the median is too far off.
+std::string over_real_text(const ValidationPoint& point, double ValidationRound::*predicted) {
+  const Spread ratios = point.over_real(predicted);
+  return fmt::format("{:.2f} ({:.2f}-{:.2f}){}", ratios.median, ratios.p25, ratios.p75,
+                     near(point, predicted) ? " " : "!");
 }
 
 std::string measured_alone(const ValidationPoint& point) {
@@ -50,27 +52,35 @@ void print_validation(const ValidationReport& report, std::FILE* out) {
       "A lane beside a client is {:.2f} times as fast as beside an idle core, beside one that spins {:.2f} "
       "times\n\n",
       report.client_over_idle, report.spinning_over_idle);
-  fmt::print(out, "{:28} {:>11} {:>10} {:>19} {:>7}  {}\n", "setting", "real, GB/s", "simulated", "over real",
-             "rounds", "measured alone: GB/s of values, times a part, Gbit/s of the server");
-  int within = 0, disturbed = 0;
+  constexpr auto kSimulated = &ValidationRound::predicted_gb_s, kByHand = &ValidationRound::by_hand_gb_s;
+  fmt::print(out, "{:28} {:>10} {:>9} {:>18} {:>7} {:>18} {:>6}  {}\n", "setting", "real, GB/s", "simulated",
+             "over real ", "by hand", "over real ", "rounds",
+             "measured alone: GB/s of values, times a part, Gbit/s of the server");
+  int within = 0, within_by_hand = 0, disturbed = 0;
+  double memory_full = 0;
   for (const ValidationPoint& point : report.points) {
-    within += near(point);
+    within += near(point, kSimulated);
+    within_by_hand += near(point, kByHand);
     disturbed += point.disturbed;
+    memory_full = std::max(memory_full, point.median(&ValidationRound::memory_full));
     if (point.rounds.empty()) {
       fmt::print(out, "{:28} every round was disturbed\n", point.setting.name());
       continue;
     }
-    const Spread ratios = ratios_of(point);
-    fmt::print(out, "{:28} {:>11.3f} {:>10.3f} {:>5.2f} ({:.2f}-{:.2f}){} {:>7}  {}\n",
-               point.setting.name() + (point.shares_cores ? " *" : ""), point.real_gb_s(),
-               point.predicted_gb_s(), ratios.median, ratios.p25, ratios.p75, near(point) ? " " : "!",
+    fmt::print(out, "{:28} {:>10.3f} {:>9.3f} {:>18} {:>7.3f} {:>18} {:>6}  {}\n",
+               point.setting.name() + (point.shares_cores ? " *" : ""),
+               point.median(&ValidationRound::real_gb_s), point.median(kSimulated),
+               over_real_text(point, kSimulated), point.median(kByHand), over_real_text(point, kByHand),
                fmt::format("{}-{}", report.options.repetitions, point.disturbed), measured_alone(point));
   }
   fmt::print(
       out,
-      "{} of {} within 10 %. *: plane, client and server share cores. rounds: those in which something else "
-      "had a\ncore of the plane for more than 3 % of the time do not count.\n",
-      within, report.points.size());
+      "Within 10 %: simulated {} of {}, by hand {}. By hand: cores x part / (part / lane alone + answer), at "
+      "most the link.\n"
+      "Settings on one core check what is counted, those on several how it is divided; simulated memory was "
+      "full {:.0f} % of the\ntime at most. *: plane, client and server share cores. rounds: those in which "
+      "something else had a core of the plane\nfor more than 3 % of the time do not count.\n",
+      within, report.points.size(), within_by_hand, 100 * memory_full);
   if (disturbed > 0) {
     fmt::print(
         out,
@@ -97,23 +107,30 @@ nlohmann::ordered_json validation_json(const ValidationReport& report, const std
   made["left_out"] = report.left_out;
   made["points"] = nlohmann::ordered_json::array();
   for (const ValidationPoint& point : report.points) {
-    const Spread ratios = ratios_of(point);
     auto rounds = nlohmann::ordered_json::array();
     for (const ValidationRound& round : point.rounds) {
       rounds.push_back({{"measured_gb_s", round.real_gb_s},
                         {"simulated_gb_s", round.predicted_gb_s},
+                        {"by_hand_gb_s", round.by_hand_gb_s},
+                        {"simulated_memory_full", round.memory_full},
                         {"waited_for_core", round.waited}});
     }
-    made["points"].push_back(
-        {{"setting", point.setting.name()},
-         {"measured_gb_s", point.real_gb_s()},
-         {"simulated_gb_s", point.predicted_gb_s()},
-         {"simulated_over_measured", {{"median", ratios.median}, {"p25", ratios.p25}, {"p75", ratios.p75}}},
-         {"within_10_percent", near(point)},
-         {"shares_cores", point.shares_cores},
-         {"disturbed_rounds", point.disturbed},
-         {"rounds", std::move(rounds)},
-         {"alone", rows_json(point.alone)}});
+    const auto over = [&point](double ValidationRound::*predicted) {
+      const Spread ratios = point.over_real(predicted);
+      return nlohmann::ordered_json{{"median", ratios.median}, {"p25", ratios.p25}, {"p75", ratios.p75}};
+    };
+    made["points"].push_back({{"setting", point.setting.name()},
+                              {"measured_gb_s", point.median(&ValidationRound::real_gb_s)},
+                              {"simulated_gb_s", point.median(&ValidationRound::predicted_gb_s)},
+                              {"simulated_over_measured", over(&ValidationRound::predicted_gb_s)},
+                              {"within_10_percent", near(point, &ValidationRound::predicted_gb_s)},
+                              {"by_hand_gb_s", point.median(&ValidationRound::by_hand_gb_s)},
+                              {"by_hand_over_measured", over(&ValidationRound::by_hand_gb_s)},
+                              {"by_hand_within_10_percent", near(point, &ValidationRound::by_hand_gb_s)},
+                              {"shares_cores", point.shares_cores},
+                              {"disturbed_rounds", point.disturbed},
+                              {"rounds", std::move(rounds)},
+                              {"alone", rows_json(point.alone)}});
   }
   return made;
 }

@@ -1,123 +1,17 @@
 // Puts the plane, its engine and the world together, and lets time pass.
 #include "sim/nic/fetch_simulation.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 
 #include "plane/pipeline.h"
 #include "sim/nic/engine_models.h"
+#include "sim/nic/fetch_client.h"
+#include "sim/nic/steady_rate.h"
 #include "sim/nic/virtual_core.h"
 
 namespace shadowserve::nic {
 namespace {
-
-constexpr uint32_t kRingEntries = 256;
-
-/// The engine at the other end of a session: asks for part after part and takes no time itself.
-class FetchClient {
- public:
-  FetchClient(const RecordSet& records, const FetchPlan& plan, uint32_t window)
-      : records_(records), plan_(plan), window_(window), answers_(plan.parts + window) {
-    outcome.ended.resize(kErrorCount);
-    stride_ = (part_shape(records.geometry, 0).value_bytes() + 63) / 64 * 64;
-  }
-
-  Result<void> attach(Session& session, std::string& message) {
-    auto staging = SharedRegion::create("shadowserve-sim-staging", stride_ * window_);
-    if (!staging) return fail(staging.error());
-    staging_ = std::move(*staging);
-    LinkHello hello;
-    hello.geometry = LinkGeometry::of(records_.geometry);
-    records_.profile.name().copy(hello.profile, sizeof hello.profile - 1);
-    hello.staging_bytes = staging_.size();
-    const auto opened = session.open(hello, dup(staging_.fd()), kRingEntries, message, records_.model);
-    if (!opened) return opened;
-    requests_ = RequestRing::attach(session.rings().data(), kRingEntries);
-    replies_ = ReplyRing::attach(session.rings().data() + session.replies_offset(), kRingEntries);
-    return {};
-  }
-
-  /// Takes answers and fills the window. True when it asked for something.
-  bool pump(uint64_t now_ns) {
-    LinkReply reply;
-    while (replies_.pop(reply)) take(reply, now_ns);
-    bool asked = false;
-    for (; outcome.asked < outcome.answered + window_ && outcome.asked < answers_.size(); asked = true) {
-      ask(outcome.asked++, now_ns);
-    }
-    return asked;
-  }
-  bool finished() const { return outcome.answered == answers_.size(); }
-  std::vector<double>& part_ms() { return part_ms_; }
-
-  FetchOutcome outcome;
-  double begun_ns = 0, measured_from_ns = 0, measured_to_ns = 0, last_ns = 0;
-  double measured_values = 0, measured_wire = 0;
-
-  /// Bytes of values a ns: the slope of all answers over time. Answers come in bursts, one of each core, and
-  /// from the first to the last would be wrong by one of these.
-  double slope() const {
-    const double n = sums_.n, spread = n * sums_.tt - sums_.t * sums_.t;
-    return spread > 0 ? (n * sums_.tb - sums_.t * sums_.b) / spread : 0;
-  }
-
- private:
-  struct Answer {
-    uint64_t asked_ns = 0;
-    uint32_t count = 0;
-  };
-  void ask(uint64_t number, uint64_t now_ns) {
-    LinkRequest request;
-    request.ticket = number;
-    request.op = LinkOp::kFetch;
-    request.part = static_cast<uint32_t>(number % records_.geometry.parts());
-    request.key = records_.key;
-    request.staging_offset = number % window_ * stride_;
-    request.deadline_ns = now_ns + static_cast<uint64_t>(plan_.patience_ms * 1e6);
-    answers_[number].asked_ns = now_ns;
-    SS_CHECK(requests_.push(request), "the window is smaller than the ring");
-  }
-  void take(const LinkReply& reply, uint64_t now_ns) {
-    Answer& answer = answers_[reply.ticket];
-    if (++answer.count > 1) ++outcome.answered_twice;
-    ++outcome.answered;
-    ++outcome.ended[reply.error];
-    outcome.value_bytes += reply.value_bytes;
-    if (reply.error == 0) outcome.wire_bytes += reply.wire_bytes;
-    const auto now = static_cast<double>(now_ns);
-    last_ns = now;
-    const double ms = static_cast<double>(now_ns - answer.asked_ns) * 1e-6;
-    if (outcome.answered == 1) outcome.first_part_ms = ms;
-    if (outcome.answered == plan_.warm_parts || (outcome.answered == 1 && plan_.warm_parts == 0)) {
-      measured_from_ns = now;
-    } else if (outcome.answered > plan_.warm_parts && outcome.answered <= plan_.parts) {
-      measured_to_ns = now;
-      measured_values += static_cast<double>(reply.value_bytes);
-      if (reply.error == 0) measured_wire += static_cast<double>(reply.wire_bytes);
-      part_ms_.push_back(ms);
-      const double t = now - measured_from_ns, b = measured_values;
-      sums_ = {sums_.n + 1, sums_.t + t, sums_.b + b, sums_.tb + t * b, sums_.tt + t * t};
-    }
-    if (plan_.came && reply.error == 0) {
-      plan_.came(reply.ticket, staging_.span().subspan(reply.ticket % window_ * stride_, reply.value_bytes));
-    }
-  }
-
-  const RecordSet& records_;
-  const FetchPlan& plan_;
-  uint32_t window_;
-  size_t stride_ = 0;
-  std::vector<Answer> answers_;
-  std::vector<double> part_ms_;
-  struct {
-    double n = 0, t = 0, b = 0, tb = 0, tt = 0;
-  } sums_;
-  SharedRegion staging_;
-  RequestRing requests_;
-  ReplyRing replies_;
-};
 
 /// Records come through one after the other, so the slower of link and network decides; 0 is no limit.
 double narrower(double link_gbit_s, double network_gbit_s) {
@@ -135,7 +29,7 @@ class Simulation {
         backend_(world_,
                  {narrower(plan.link_gbit_s, machine.network_gbit_s), machine.link_rtt_ns,
                   machine.link_memory_bytes},
-                 records.shelf, [this] { poke_all(); }),
+                 records.shelf, [this] { records_came(); }),
         inflate_(world_, machine.inflate, plan.real_bytes),
         dma_(world_, machine.dma, plan.real_bytes),
         client_(records, plan, plan.window > 0 ? plan.window : 2 * machine.fetch_slots) {
@@ -188,12 +82,11 @@ class Simulation {
 
   FetchOutcome outcome() {
     FetchOutcome made = client_.outcome;
-    const double seconds = std::max(1e-9, (client_.measured_to_ns - client_.measured_from_ns) * 1e-9);
     const double all_ns = std::max(1.0, client_.last_ns - client_.begun_ns);
-    made.seconds = seconds;
-    made.values_gb_s = client_.slope();
-    made.wire_gbit_s = 8 * made.values_gb_s * client_.measured_wire / std::max(1.0, client_.measured_values);
-    auto& ms = client_.part_ms();
+    made.seconds = std::max(1e-9, (client_.measured_to_ns - client_.measured_from_ns) * 1e-9);
+    made.wire_gbit_s = 8 * came_.per_ns();
+    made.values_gb_s = came_.per_ns() * client_.measured_values / std::max(1.0, client_.measured_wire);
+    auto& ms = client_.part_ms;
     std::sort(ms.begin(), ms.end());
     if (!ms.empty()) made.part_ms_p50 = ms[ms.size() / 2];
     made.all_ms = all_ns * 1e-6;
@@ -222,8 +115,11 @@ class Simulation {
     if (core < cores_.size()) cores_[core]->poke();
   }
 
-  /// Every lane has a connection: a record may have come for any of them.
-  void poke_all() {
+  /// Every lane has a connection: a record may have come for any of them. The rate is taken here and not of
+  /// the answers: the plane holds up to a slot's record for each slot, and while it answers more than comes,
+  /// or less, its answers are faster than the link, or slower, for as long as we look.
+  void records_came() {
+    if (client_.measuring()) came_.add(world_.exact_now_ns(), static_cast<double>(backend_.came_bytes()));
     for (const auto& core : cores_) core->poke();
   }
 
@@ -238,6 +134,7 @@ class Simulation {
   std::vector<std::unique_ptr<CopyEngine>> dma_queues_;
   std::array<Session, kSessionsMax> sessions_;
   FetchClient client_;
+  SteadyRate came_;  // bytes over the link, while the client measures
   std::unique_ptr<Pipeline> pipeline_;
   std::vector<std::unique_ptr<VirtualCore>> cores_;
 };
@@ -247,7 +144,7 @@ class Simulation {
 Result<FetchOutcome> simulate_fetches(const NicMachine& machine, const RecordSet& records,
                                       const FetchPlan& plan, std::string& message) {
   if (const uint32_t window = plan.window > 0 ? plan.window : 2 * machine.fetch_slots;
-      window > kRingEntries) {
+      window > FetchClient::kRingEntries) {
     message = "more parts are asked for at once than the link's ring holds";
     return fail(Error::kConfig);
   }

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "sim/nic/sim_records.h"
+#include "sim/nic/steady_rate.h"
 
 namespace shadowserve::nic {
 namespace {
@@ -50,6 +52,16 @@ TEST(FetchSimulation, WithoutAnyCostTheLinkDecides) {
   }
   NicMachine slow = plain_machine(0, 1);
   EXPECT_LT(run(slow, kv4(), {.link_gbit_s = 40}).wire_gbit_s, 10) << "negative control: 1 GB/s of values";
+}
+
+TEST(FetchSimulation, ARateOfBurstsIsTheirSlope) {
+  SteadyRate rate;
+  EXPECT_EQ(rate.per_ns(), 0) << "nothing yet";
+  // Eight at a time, every 100 ns: from the first to the last of 20 such bursts it would be 5 % more.
+  constexpr double kBursts = 20, kEach = 8;
+  for (double i = 0; i < kBursts * kEach; ++i) rate.add(100 * std::floor(i / kEach), i + 1);
+  EXPECT_NEAR(rate.per_ns(), kEach / 100, 0.001 * kEach / 100);
+  EXPECT_GT((kBursts * kEach - 1) / (100 * (kBursts - 1)), 1.04 * kEach / 100) << "negative control";
 }
 
 TEST(FetchSimulation, OneCoreDoesItsStagesInTurns) {

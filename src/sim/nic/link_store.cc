@@ -58,8 +58,10 @@ class LinkBackend::Client final : public RecordStore {
     if (backend_.link_.gbit_per_s > 0) {
       work = {bytes * 8 / backend_.link_.gbit_per_s, bytes * backend_.link_.memory_bytes};
     }
-    backend_.wire_.submit(
-        work, [this, number, hit, record] { end(number, hit ? Error::kNone : Error::kMiss, record); });
+    backend_.wire_.submit(work, [this, number, hit, record] {
+      backend_.came_bytes_ += record.size();
+      end(number, hit ? Error::kNone : Error::kMiss, record);
+    });
     return {};
   }
   void end(uint64_t number, Error error, std::span<const std::byte> record) {

@@ -37,6 +37,8 @@ class LinkBackend final : public StoreBackend {
   Result<std::unique_ptr<RecordStore>> client(const Clock& clock, uint32_t depth) override;
   Usage usage() const override { return {}; }
   std::string describe() const override { return "a modelled link"; }
+  /// Over the link so far, also what nobody waited for any more.
+  uint64_t came_bytes() const { return came_bytes_; }
 
  private:
   class Client;
@@ -44,6 +46,7 @@ class LinkBackend final : public StoreBackend {
   LinkModel link_;
   const RecordShelf& shelf_;
   std::function<void()> arrived_;
+  uint64_t came_bytes_ = 0;
   ServiceCenter wire_;
 };
 

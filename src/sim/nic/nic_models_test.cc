@@ -33,5 +33,26 @@ TEST(NicModels, TheFitReproducesBothPointsOfThePaper) {
       << "negative control: alone it is the network";
 }
 
+TEST(NicModels, NothingComesFasterThanItsLink) {
+  const RecordSet records = sample_records("kv4+packed");
+  constexpr uint64_t kParts = 400;
+  constexpr NicFit kFit{0, 57.5};
+  for (const auto& make : {bluefield3, bluefield4}) {
+    const NicMachine machine = make(kFit, records, NicWay::kOnePassCached);
+    double slower = 0;
+    for (const double link : {20.0, 40.0, 400.0}) {
+      std::string message;
+      const auto outcome = simulate_fetches(machine, records, steady_plan(machine, link, kParts), message);
+      ASSERT_TRUE(outcome) << message;
+      EXPECT_LE(outcome->wire_gbit_s, link * (1 + 1e-9)) << machine.name << " behind " << link;
+      EXPECT_GE(outcome->wire_gbit_s, 0.99 * slower) << machine.name << ": a faster link brings no less";
+      if (link <= 40) {
+        EXPECT_GE(outcome->wire_gbit_s, 0.99 * link) << "negative control: and hardly slower";
+      }
+      slower = outcome->wire_gbit_s;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace shadowserve::nic

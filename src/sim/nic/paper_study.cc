@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace shadowserve::nic {
 namespace {
@@ -15,7 +14,7 @@ constexpr KvGeometry kGeometry{4, 8, 128, 256, ElementType::kBf16};
 // times (docs/results/quality.md). Our own measurement, not one of the paper's points.
 constexpr float kWide = 4.5f;
 constexpr double kFastLinkGbit = 200;
-constexpr double kNearShare = 0.15;
+constexpr uint32_t kPartsForCores = 16;
 
 class StudyRun {
  public:
@@ -39,10 +38,7 @@ class StudyRun {
       progress_(fmt::format("the plane behind {} Gbit/s", link));
       study_.links.push_back(plane(machine, *papers, link));
     }
-    for (const PlanePoint& link : study_.links) {
-      progress_(fmt::format("engines behind {} Gbit/s", link.link_gbit_s));
-      for (const uint32_t output : study_.options.outputs) study_.serving.push_back(serve(link, output));
-    }
+    for (const PlanePoint& link : study_.links) serve(link);
     compare();
     if (const auto done = change(); !done) return fail(done.error());
     if (failed_) return fail(Error::kConfig);
@@ -59,21 +55,19 @@ class StudyRun {
   PlanePoint plane(const NicMachine& machine, const RecordSet& records, double link) {
     PlanePoint point{
         machine.name, std::string(records.profile.name()), records.ratio(), link, 0, 0, 0, 0, 0, ""};
-    const uint64_t parts = study_.options.parts;
-    const FetchPlan steady = steady_plan(machine, link, parts);
-    const auto outcome = simulate_fetches(machine, records, steady, message_);
-    // From nothing in flight to the last of so many parts: what that takes beyond the steady rate is the
-    // start.
-    const FetchPlan once{.link_gbit_s = link, .window = steady.window, .warm_parts = 0, .parts = parts / 4};
-    const auto first = simulate_fetches(machine, records, once, message_);
-    if (!outcome || !first) {
+    // So many for each lane: one that has had ten is still telling how it began.
+    const uint64_t parts = study_.options.parts * std::max(1u, machine.cores / kPartsForCores);
+    const auto outcome = simulate_fetches(machine, records, steady_plan(machine, link, parts), message_);
+    if (!outcome) {
       failed_ = true;
       return point;
     }
     point.gbit_s = outcome->wire_gbit_s;
     point.values_gb_s = outcome->values_gb_s;
+    // From nothing in flight until nothing is again: what that takes beyond the steady rate is the start's
+    // and the end's.
     point.start_ms =
-        std::max(0.0, first->all_ms - static_cast<double>(first->value_bytes) / point.values_gb_s * 1e-6);
+        std::max(0.0, outcome->all_ms - static_cast<double>(outcome->value_bytes) / point.values_gb_s * 1e-6);
     point.memory_gb_s = outcome->memory_gb_s;
     point.memory_saturated = outcome->memory_saturated;
     point.slowest = slowest(machine, *outcome, link);
@@ -99,61 +93,39 @@ class StudyRun {
             .latency_ms = link.start_ms,
             .ratio = link.ratio};
   }
-  KvPath cachegen(const PlanePoint& link) const {
+  KvPath cachegen(const PlanePoint& link, double interference) const {
     return {.way = KvWay::kCacheGenAsync,
             .gbit_per_s = link.link_gbit_s,
             .ratio = link.ratio,
             .gpu_gbit_s = study_.options.gpu_gbit_s,
-            .interference = study_.options.interference};
+            .interference = interference};
   }
 
-  ServingPoint serve(const PlanePoint& link, uint32_t output) const {
+  /// Each point as asked, and without interference.
+  void serve(const PlanePoint& link) {
     const StudyOptions& options = study_.options;
-    const auto run = [&](const KvPath& path, double rate) {
-      Workload work = options.work;
-      work.output_tokens = output;
-      work.requests_per_s = rate;
-      return simulate_serving(options.gpu, options.llm, path, work);
-    };
-    ServingPoint point;
-    point.link_gbit_s = link.link_gbit_s;
-    point.output_tokens = output;
-    point.cachegen_full = run(cachegen(link), 0);
-    point.shadowserve_full = run(shadowserve(link), 0);
-    point.recompute_full = run({.way = KvWay::kRecompute}, 0);
-    point.requests_per_s =
-        options.load * std::min(point.cachegen_full.requests_per_s, point.shadowserve_full.requests_per_s);
-    point.cachegen = run(cachegen(link), point.requests_per_s);
-    point.shadowserve = run(shadowserve(link), point.requests_per_s);
-    return point;
+    ServingQuestion question{options.gpu, options.llm, options.work, options.seeds, options.load};
+    for (const uint32_t output : options.outputs) {
+      progress_(fmt::format("engines behind {} Gbit/s, {} tokens", link.link_gbit_s, output));
+      question.work.output_tokens = output;
+      for (const bool quiet : {false, true}) {
+        auto& points = quiet ? study_.quiet : study_.serving;
+        const double factor = quiet ? 1 : options.interference;
+        points.push_back(serve_both(question, cachegen(link, factor), shadowserve(link)));
+        points.back().link_gbit_s = link.link_gbit_s;
+      }
+    }
   }
 
   void compare() {
-    double tpot = 0, ttft = 0, throughput = 0, crossover = 0;
-    for (const ServingPoint& point : study_.serving) {
-      tpot = std::max(tpot, point.tpot_ratio());
-      throughput = std::max(throughput, point.throughput_ratio());
-      if (point.link_gbit_s <= 20) ttft = std::max(ttft, point.ttft_ratio());
-      const bool shortest = point.output_tokens == study_.options.outputs.front();
-      if (shortest && crossover == 0 && point.ttft_ratio() < 0.99) crossover = point.link_gbit_s;
-    }
-    std::vector<PaperPoint>& paper = study_.paper;
-    paper = {{"receiving alone, Gbit/s", kPaperAloneGbit, study_.alone.gbit_s, true},
-             {"receiving in the pipeline, Gbit/s", kPaperPipelineGbit, study_.pipeline.gbit_s, true}};
-    for (const ServingPoint& point : study_.serving) {
-      if (point.link_gbit_s != 20 || point.output_tokens != 32) continue;
-      paper.push_back({"TTFT over CacheGen-Async's, 20 Gbit/s, 32 tokens", 0.84, 1 / point.ttft_ratio()});
-      paper.push_back(
-          {"loaded TPOT over CacheGen-Async's, 20 Gbit/s, 32 tokens", 0.80, 1 / point.tpot_ratio()});
-      paper.push_back(
-          {"throughput over CacheGen-Async's, 20 Gbit/s, 32 tokens", 1.18, point.throughput_ratio()});
-    }
-    paper.push_back({"largest advantage in loaded TPOT", 2.2, tpot});
-    paper.push_back({"largest advantage in TTFT, at most 20 Gbit/s", 1.38, ttft});
-    paper.push_back({"largest advantage in throughput", 1.35, throughput});
-    paper.push_back({"first link at which CacheGen-Async is sooner, shortest outputs, Gbit/s", 20, crossover,
-                     false,
-                     /*bound=*/true});
+    const auto fitted = [](const char* what, double paper, double ours, uint8_t input) {
+      return PaperPoint{what, paper, {ours, ours, ours}, std::nullopt, input, true};
+    };
+    study_.paper = {fitted("receiving alone, Gbit/s", kPaperAloneGbit, study_.alone.gbit_s, kNetworkRate),
+                    fitted("receiving in the pipeline, Gbit/s", kPaperPipelineGbit, study_.pipeline.gbit_s,
+                           kPipelineRate)};
+    const auto rest = beside_the_paper(study_.serving, study_.quiet, study_.options.outputs.front());
+    study_.paper.insert(study_.paper.end(), rest.begin(), rest.end());
   }
 
   Result<void> change() {
@@ -177,7 +149,7 @@ class StudyRun {
                         : way == NicWay::kOnePass ? ", one pass"
                                                   : ", one pass in caches";
         progress_(fmt::format("{}, {}", machine.name, profile));
-        for (const double link : {20.0, 40.0, 100.0, 200.0, 400.0})
+        for (const double link : {40.0, 100.0, 200.0, 400.0})
           study_.what_ifs.push_back(plane(machine, *set, link));
       }
     }
@@ -192,8 +164,6 @@ class StudyRun {
 };
 
 }  // namespace
-
-bool PaperPoint::near() const { return bound ? ours > paper : std::abs(ours / paper - 1) <= kNearShare; }
 
 Result<Study> run_study(const StudyOptions& options, const std::function<void(const std::string&)>& progress,
                         std::string& message) {

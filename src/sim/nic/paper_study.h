@@ -7,20 +7,21 @@
 #include <vector>
 
 #include "sim/nic/nic_models.h"
-#include "sim/nic/serving_model.h"
+#include "sim/nic/paper_points.h"
 
 namespace shadowserve::nic {
 
 struct StudyOptions {
   GpuModel gpu = l40s();
   LlmModel llm = llama_8b();
-  Workload work;  ///< output_tokens and requests_per_s are swept
+  Workload work;        ///< output_tokens and requests_per_s are swept
+  uint32_t seeds = 15;  ///< of arrivals at each point
   std::vector<double> links_gbit_s = {5, 10, 15, 20, 25, 30, 40};
   std::vector<uint32_t> outputs = {8, 32, 64, 128, 256};
   double load = 0.8;          ///< of what the slower of both fetching ways can do at most
   double interference = 1.3;  ///< the paper: 30 % and more
   double gpu_gbit_s = 40;     ///< compressed bytes that an idle GPU decompresses: see the page
-  uint64_t parts = 600;       ///< fetched in each simulation of the plane
+  uint64_t parts = 800;       ///< fetched in each simulation of the plane, for every 16 of its cores
 };
 
 /// The plane of a machine behind a link.
@@ -33,32 +34,13 @@ struct PlanePoint {
   std::string slowest;  ///< "link", "memory", or the busiest of the others
 };
 
-struct ServingPoint {
-  double link_gbit_s = 0;
-  uint32_t output_tokens = 0;
-  double requests_per_s = 0;                                       ///< offered, to both
-  ServingOutcome cachegen, shadowserve;                            ///< under that load
-  ServingOutcome cachegen_full, shadowserve_full, recompute_full;  ///< with all requests there from the start
-  double ttft_ratio() const { return cachegen.ttft_ms / shadowserve.ttft_ms; }
-  double tpot_ratio() const { return cachegen.tpot_ms / shadowserve.tpot_ms; }
-  double throughput_ratio() const { return shadowserve_full.requests_per_s / cachegen_full.requests_per_s; }
-};
-
-/// What the paper says and what the simulator does.
-struct PaperPoint {
-  std::string what;
-  double paper = 0, ours = 0;
-  bool fitted = false;
-  bool bound = false;  ///< the paper only says "above"
-  bool near() const;   ///< within 15 %, or above
-};
-
 struct Study {
   StudyOptions options;
   NicFit fit;
   PlanePoint alone, pipeline;     ///< the two fitted ones
   std::vector<PlanePoint> links;  ///< the paper's machine behind each link
   std::vector<ServingPoint> serving;
+  std::vector<ServingPoint> quiet;  ///< the same without interference: a negative control
   std::vector<PaperPoint> paper;
   std::vector<PlanePoint> what_ifs;
 };

@@ -18,9 +18,9 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 struct Request {
   double arrived_ms = 0, first_ms = 0, last_ms = 0;
   double to_compute = 0;  ///< tokens of its prompt
-  double context = 0;     ///< tokens in the cache
+  double context = 0;     ///< tokens in the cache, when it begins to decode
   double fetch_left_bytes = 0, ready_ms = 0;
-  uint32_t made = 0;
+  uint64_t last_step = 0;  ///< that it decodes in
 };
 
 class Engine {
@@ -115,24 +115,21 @@ class Engine {
     const double alone_gbit = path_.gpu_gbit_s / path_.interference;
     const double share = fetch_gbit(true) / alone_gbit;  // of the time in which its kernels run
     const double slower = 1 + (path_.interference - 1) * share;
-    double left_ms = 0;
-    for (const Request* request : fetching_) left_ms += request->fetch_left_bytes;
-    left_ms /= bytes_per_ms(fetch_gbit(true));
+    // All but the first wait with all of their bytes.
+    const double left_bytes = fetching_.front()->fetch_left_bytes +
+                              static_cast<double>(fetching_.size() - 1) * fetching_.back()->fetch_left_bytes;
+    const double left_ms = left_bytes / bytes_per_ms(fetch_gbit(true));
     return ms * slower <= left_ms ? ms * slower : left_ms + ms - left_ms / slower;
   }
 
   void step() {
-    double tokens = 0, pairs = 0, read_tokens = 0;
-    for (const Request* request : decoding_) {
-      tokens += 1;
-      pairs += request->context;
-      read_tokens += request->context;
-    }
-    std::vector<std::pair<Request*, double>> prefills;
+    double tokens = static_cast<double>(decoding_.size());
+    double pairs = decoding_context_, read_tokens = decoding_context_;
+    prefills_.clear();
     for (Request* request : computing_) {
       const double part = std::min(request->to_compute, kStepTokensMax - tokens);
       if (part <= 0) break;
-      prefills.emplace_back(request, part);
+      prefills_.emplace_back(request, part);
       tokens += part;
       pairs += part * (request->context + part / 2);
       read_tokens += request->context;
@@ -141,32 +138,40 @@ class Engine {
     const double bytes = llm_.parameters * kBytesPerParameter + read_tokens * llm_.kv_bytes_per_token;
     const double compute_ms = flops / (gpu_.tflops * gpu_.arithmetic_share * 1e9);
     const double memory_ms = bytes / (gpu_.memory_gb_s * gpu_.memory_share * 1e6);
-    const size_t decoding = decoding_.size();
     pass(disturbed(std::max(compute_ms, memory_ms) + gpu_.step_ms), /*gpu_busy=*/true);
-    batch_sum_ += static_cast<double>(decoding);
+    batch_sum_ += static_cast<double>(decoding_.size());
     ++steps_;
-    for (size_t i = 0; i < decoding_.size();) {
-      make_token(*decoding_[i]);
-      if (decoding_[i]->made == work_.output_tokens) {
-        decoding_.erase(decoding_.begin() + static_cast<std::ptrdiff_t>(i));
-      } else {
-        ++i;
-      }
-    }
-    for (const auto& [request, part] : prefills) {
+    decode();
+    for (const auto& [request, part] : prefills_) {
       request->to_compute -= part;
       request->context += part;
       if (request->to_compute > 0) continue;
       computing_.pop_front();
-      make_token(*request);
-      if (request->made < work_.output_tokens) decoding_.push_back(request);
+      begin_to_decode(*request);
     }
   }
 
-  void make_token(Request& request) {
-    if (request.made++ == 0) request.first_ms = now_ms_;
+  /// A token for each that decodes. All make as many, so they end in the order in which they began, and a
+  /// step costs us the same however many there are.
+  void decode() {
+    decoding_context_ += static_cast<double>(decoding_.size());
+    for (; !decoding_.empty() && decoding_.front()->last_step == steps_; decoding_.pop_front()) {
+      decoding_context_ -= decoding_.front()->context + work_.output_tokens - 1;
+      end(*decoding_.front());
+    }
+  }
+
+  /// Its last step of prefill made its first token.
+  void begin_to_decode(Request& request) {
+    request.first_ms = now_ms_;
     request.context += 1;
-    if (request.made < work_.output_tokens) return;
+    if (work_.output_tokens <= 1) return end(request);
+    request.last_step = steps_ + work_.output_tokens - 1;
+    decoding_context_ += request.context;
+    decoding_.push_back(&request);
+  }
+
+  void end(Request& request) {
     request.last_ms = now_ms_;
     ++answered_;
     --inside_;
@@ -198,9 +203,9 @@ class Engine {
   const Workload& work_;
   std::vector<Request> requests_;
   size_t places_ = 1, inside_ = 0, next_ = 0, answered_ = 0;
-  std::deque<Request*> fetching_, landing_, computing_;
-  std::vector<Request*> decoding_;
-  double now_ms_ = 0, batch_sum_ = 0;
+  std::deque<Request*> fetching_, landing_, computing_, decoding_;
+  std::vector<std::pair<Request*, double>> prefills_;  // of a step, and so many tokens of each
+  double now_ms_ = 0, batch_sum_ = 0, decoding_context_ = 0;
   uint64_t steps_ = 0;
 };
 

@@ -47,7 +47,7 @@ struct Workload {
   double fresh_tokens = 128;      ///< computed in every case
   uint32_t output_tokens = 32;
   double requests_per_s = 0;  ///< Poisson; 0: all are there from the start
-  uint32_t requests = 300;
+  uint32_t requests = 10'000;
   uint64_t seed = 1;
 };
 
