@@ -16,6 +16,7 @@ namespace {
 
 using Ticks = std::chrono::steady_clock;
 constexpr size_t kBufferBytes = 64u << 10;
+constexpr size_t kFirstPiece = 16;
 constexpr auto kDialMax = std::chrono::seconds(3);
 
 void ring(int fd) {
@@ -31,7 +32,7 @@ void silence(int fd) {
 /// Sends what is left of the padding as far as it fits: in pieces of several sizes, for UCX has pools for
 /// each.
 void send_padding(UcxLink& link, size_t& sent) {
-  constexpr std::array<size_t, 4> kPieces = {16, 600, 5'000, kBufferBytes};
+  constexpr std::array<size_t, 4> kPieces = {kFirstPiece, 600, 5'000, kBufferBytes};
   for (size_t piece = 0; sent < kUcxWarmBytes && !link.room().empty(); ++piece) {
     const std::span<std::byte> room = link.room();
     const size_t bytes = std::min(kPieces[sent < 30'000 ? piece % 3 : 3], kUcxWarmBytes - sent);
@@ -143,16 +144,35 @@ int UcxDialer::make(const Question& question, UcxConnection& connection) const {
   why = say_introduction(control, {0, connection.link->address()}, patience);
   if (why == 0) why = hear_introduction(control, relay, patience);
   if (why == 0) why = relay.why;
-  if (why == 0) why = connection.link->join(relay.address, control);
-  return why != 0 ? why : greet(connection, patience);
+  if (why == 0) why = join(*connection.link, relay.address, patience);
+  if (why == 0) why = say_joined(control, patience);
+  if (why != 0) return why;
+  connection.link->keep(control, true);
+  return greet(connection, patience);
+}
+
+/// Until the endpoint stands, which the end of a first send tells. What was begun is brought to its end, even
+/// if nobody wants it any more: with assertions built in, as Debian's is, UCX 1.13 on the other side ends its
+/// process when it is left in the middle.
+int UcxDialer::join(UcxLink& link, std::span<const std::byte> relay, const UcxPatience& given) const {
+  const UcxPatience patience{given.until, [] { return false; }};
+  if (const int why = link.join(relay); why != 0) return why;
+  std::memset(link.room().data(), 0, kFirstPiece);
+  link.send(kFirstPiece);
+  while (link.failure() == 0 && link.sending()) {
+    if (patience.ended()) return ETIMEDOUT;
+    link.drive();
+    if (link.sending() && link.arm()) patience.wait(link.event_fd(), POLLIN);
+  }
+  return link.failure();
 }
 
 int UcxDialer::greet(UcxConnection& connection, const UcxPatience& patience) const {
   UcxLink& link = *connection.link;
   bool greeted = false;
-  for (size_t sent = 0; !patience.ended();) {
+  for (size_t sent = kFirstPiece; !patience.ended();) {
     send_padding(link, sent);
-    // Until the connection stands sends wait, and somebody has to drive them on.
+    // What is on its way somebody has to drive on, and that may allocate.
     if (greeted && sent == kUcxWarmBytes && !link.sending()) return 0;
     while (!greeted) {
       const std::span<const std::byte> in = link.peek();

@@ -54,6 +54,7 @@ class UcxDialer {
   void run();
   void answer(const Question& question);
   int make(const Question& question, UcxConnection& connection) const;
+  int join(UcxLink& link, std::span<const std::byte> relay, const UcxPatience& given) const;
   int greet(UcxConnection& connection, const UcxPatience& patience) const;
   bool wanted(uint64_t number) const { return wanted_.load(std::memory_order_acquire) == number; }
   void end_returned();

@@ -16,6 +16,7 @@ namespace {
 
 using Ticks = std::chrono::steady_clock;
 constexpr size_t kBufferBytes = 256u << 10;
+constexpr auto kJoinMax = std::chrono::seconds(5);  // longer than any client waits
 constexpr auto kLinger = std::chrono::seconds(2);
 
 }  // namespace
@@ -56,7 +57,24 @@ bool UcxGuest::begin() {
   if (own.why == 0) link_ = UcxLink::create(context_, kBufferBytes, own.why);
   if (own.why == 0) own.address = link_->address();
   if (say_introduction(client_, own, patience()) != 0 || own.why != 0) return false;
-  return link_->join(client.address, client_) == 0;
+  if (!await_client({Ticks::now() + kJoinMax, patience().given_up}) || link_->join(client.address) != 0)
+    return false;
+  link_->keep(client_, false);
+  return true;
+}
+
+/// Until the client's endpoint stands; answers UCX's own questions meanwhile. Patience is the client's, for
+/// it does not go before it is done, unless it dies.
+bool UcxGuest::await_client(const UcxPatience& patient) {
+  for (;;) {
+    const Result<bool> joined = hear_joined(client_);
+    if (!joined || *joined) return joined.has_value();
+    if (patient.ended()) return false;
+    link_->drive();
+    if (!link_->arm()) continue;
+    std::array<pollfd, 2> entries = {{{link_->event_fd(), POLLIN, 0}, {client_.fd(), POLLIN, 0}}};
+    ::poll(entries.data(), entries.size(), 20);
+  }
 }
 
 /// errno; 0: the store is there.

@@ -34,6 +34,7 @@ class UcxGuest {
   void run();
   UcxPatience patience() const;
   bool begin();
+  bool await_client(const UcxPatience& patient);
   int dial();
   bool greet();
   void drop_padding();

@@ -12,6 +12,7 @@ namespace shadowserve {
 namespace {
 
 constexpr std::string_view kFormat = "shadowserve-ucx1";
+constexpr std::byte kJoined{1};
 constexpr uint32_t kErrnoMax = 4095;  // as the kernel's
 static_assert(kFormat.size() + 2 * sizeof(uint32_t) == kUcxIntroductionHeadBytes);
 
@@ -35,6 +36,20 @@ int receive_all(Stream& stream, std::span<std::byte> into, const UcxPatience& pa
     if (*got > 0) continue;
     if (patience.ended()) return ETIMEDOUT;
     patience.wait(stream.fd(), POLLIN);
+  }
+  return 0;
+}
+
+/// errno; 0: all of it is on its way.
+int send_all(Stream& stream, std::span<const std::byte> bytes, const UcxPatience& patience) {
+  while (!bytes.empty()) {
+    const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    const Result<size_t> some = stream.writev({&part, 1});
+    if (!some) return stream.why();
+    bytes = bytes.subspan(*some);
+    if (*some > 0) continue;
+    if (patience.ended()) return ETIMEDOUT;
+    patience.wait(stream.fd(), POLLOUT);
   }
   return 0;
 }
@@ -80,17 +95,21 @@ int await_ready(Stream& stream, const UcxPatience& patience) {
 }
 
 int say_introduction(Stream& stream, const UcxIntroduction& said, const UcxPatience& patience) {
-  const std::vector<std::byte> bytes = pack_introduction(said);
-  for (size_t sent = 0; sent < bytes.size();) {
-    const iovec part{const_cast<std::byte*>(bytes.data()) + sent, bytes.size() - sent};
-    const Result<size_t> some = stream.writev({&part, 1});
-    if (!some) return stream.why();
-    sent += *some;
-    if (*some > 0) continue;
-    if (patience.ended()) return ETIMEDOUT;
-    patience.wait(stream.fd(), POLLOUT);
-  }
-  return 0;
+  return send_all(stream, pack_introduction(said), patience);
+}
+
+int say_joined(Stream& stream, const UcxPatience& patience) {
+  return send_all(stream, {&kJoined, 1}, patience);
+}
+
+Result<bool> hear_joined(Stream& stream) {
+  std::byte word{};
+  const iovec part{&word, 1};
+  const Result<size_t> got = stream.readv({&part, 1});
+  if (!got) return fail(got.error());
+  if (*got == 0) return false;
+  if (word != kJoined) return fail(Error::kSystem);
+  return true;
 }
 
 int hear_introduction(Stream& stream, UcxIntroduction& heard, const UcxPatience& patience) {

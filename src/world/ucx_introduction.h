@@ -40,4 +40,9 @@ int say_introduction(Stream& stream, const UcxIntroduction& said, const UcxPatie
 /// errno; 0: `heard` is complete, which may be a refusal. EPROTO: the peer speaks something else.
 int hear_introduction(Stream& stream, UcxIntroduction& heard, const UcxPatience& patience);
 
+/// Said by the client when its endpoint stands. errno; 0: said.
+int say_joined(Stream& stream, const UcxPatience& patience);
+/// Looks once. True: heard it. kSystem when the peer is gone or says something else.
+Result<bool> hear_joined(Stream& stream);
+
 }  // namespace shadowserve

@@ -13,7 +13,7 @@ namespace shadowserve {
 namespace {
 
 /// UCX reads these when it is loaded or makes a context.
-constexpr std::array<std::pair<const char*, const char*>, 10> kDefaults = {{
+constexpr std::array<std::pair<const char*, const char*>, 11> kDefaults = {{
     {"UCX_HANDLE_ERRORS", "none"},  // no handlers of SIGSEGV and its like,
     {"UCX_ERROR_SIGNALS", ""},      // by no other way either,
     {"UCX_DEBUG_SIGNO", "0"},       // nor of SIGHUP
@@ -21,8 +21,9 @@ constexpr std::array<std::pair<const char*, const char*>, 10> kDefaults = {{
     {"UCX_MEM_MMAP_HOOK_MODE", "none"},
     {"UCX_MEM_MALLOC_HOOKS", "n"},
     {"UCX_MEM_MALLOC_RELOC", "n"},
-    {"UCX_VFS_ENABLE", "n"},     // no thread that waits for a debugger's daemon
-    {"UCX_LOG_LEVEL", "fatal"},  // it writes to stdout, and every peer that goes away would be a line
+    {"UCX_KEEPALIVE_INTERVAL", "inf"},  // it allocates; the TCP connection beside tells as much
+    {"UCX_VFS_ENABLE", "n"},            // no thread that waits for a debugger's daemon
+    {"UCX_LOG_LEVEL", "fatal"},         // it writes to stdout, and every peer that goes away would be a line
     {"UCX_WARN_UNUSED_ENV_VARS", "n"},
 }};
 

@@ -1,6 +1,8 @@
 // UCX's stream calls, none of which waits. Nothing of a caller's memory is ever in flight.
 #include "world/ucx_link.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,7 +48,7 @@ std::vector<std::byte> UcxLink::address() const {
   return copy;
 }
 
-int UcxLink::join(std::span<const std::byte> address, TcpStream& control) {
+int UcxLink::join(std::span<const std::byte> address) {
   ucp_ep_params_t params{};
   // Without a handler of errors a peer that died would be waited for without an end.
   params.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
@@ -55,9 +57,17 @@ int UcxLink::join(std::span<const std::byte> address, TcpStream& control) {
   params.err_mode = UCP_ERR_HANDLING_MODE_PEER;
   params.err_handler = {hear_failure, this};
   const ucs_status_t status = calls_.ep_create(worker_, &params, &endpoint_);
-  if (status != UCS_OK) return ucx_errno(status);
+  return status == UCS_OK ? 0 : ucx_errno(status);
+}
+
+void UcxLink::keep(TcpStream& control, bool first) {
+  control_first_ = first;
   control_fd_ = control.release();
-  return 0;
+  // A machine that vanished: noticed after 25 s. Who waits for an answer has deadlines of his own.
+  constexpr std::array<std::pair<int, int>, 3> kOptions = {
+      {{TCP_KEEPIDLE, 10}, {TCP_KEEPINTVL, 5}, {TCP_KEEPCNT, 3}}};
+  for (const auto& [name, value] : kOptions)
+    setsockopt(control_fd_, IPPROTO_TCP, name, &value, sizeof(value));
 }
 
 UcxLink::~UcxLink() { end(); }
@@ -75,6 +85,7 @@ void UcxLink::end() {
       }
     };
     wait_for([this] { return failure_ != 0 || !sending(); });
+    if (control_fd_ >= 0) shutdown(control_fd_, SHUT_RDWR);  // tells the peer before UCX does
     while (fetch()) calls_.stream_release(endpoint_, std::exchange(held_, nullptr));  // as UCX wants it
     ucp_request_param_t params{};
     params.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
@@ -101,6 +112,7 @@ void UcxLink::hear_failure(void* self, ucp_ep_h, ucs_status_t status) {
 
 /// Takes the next fragment that UCX has, if any. No call into the kernel.
 bool UcxLink::fetch() {
+  if (endpoint_ == nullptr) return false;
   for (;;) {
     void* data = calls_.stream_receive(endpoint_, &held_bytes_);
     if (data == nullptr) return false;
@@ -115,11 +127,20 @@ bool UcxLink::fetch() {
   }
 }
 
+/// True when UCX had something to do.
+bool UcxLink::progress() {
+  if (control_first_) look_at_control();
+  if (failure_ != 0) return false;
+  if (calls_.worker_progress(worker_) != 0) return armed_ = false, true;
+  if (!control_first_) look_at_control();
+  return false;
+}
+
 std::span<const std::byte> UcxLink::peek() {
   // UCX is driven only when nothing that it received is left: so its pools need not grow, and a peer that
   // sends faster than it is read feels it.
   while (held_ == nullptr && !fetch()) {
-    if (calls_.worker_progress(worker_) == 0 && !fetch()) return {};
+    if (!progress() && !fetch()) return {};
     if (held_ != nullptr) break;
   }
   return {held_ + consumed_, held_bytes_ - consumed_};
@@ -166,7 +187,7 @@ void UcxLink::send(size_t bytes) {
 
 void UcxLink::drive() {
   if (held_ != nullptr || fetch()) return;
-  calls_.worker_progress(worker_);
+  progress();
   settle();
 }
 
@@ -177,6 +198,7 @@ bool UcxLink::sending() {
 
 /// Nobody says anything there any more: whatever comes is the end.
 void UcxLink::look_at_control() {
+  if (control_fd_ < 0 || failure_ != 0) return;
   std::byte byte{};
   const ssize_t got = recv(control_fd_, &byte, 1, MSG_DONTWAIT);
   if (got >= 0) {
@@ -188,8 +210,11 @@ void UcxLink::look_at_control() {
 
 bool UcxLink::arm() {
   constexpr uint32_t kLooks = 64;  // a call into the kernel for each would cost more than the rest of a turn
-  if (failure_ == 0 && control_fd_ >= 0 && ++looks_ % kLooks == 0) look_at_control();
-  return held_ == nullptr && !fetch() && failure_ == 0 && calls_.worker_arm(worker_) == UCS_OK;
+  const bool thorough = ++looks_ % kLooks == 0;
+  if (held_ != nullptr || fetch() || failure_ != 0) return false;
+  // As long as nothing happens it stays armed.
+  if (!armed_ || thorough) armed_ = calls_.worker_arm(worker_) == UCS_OK;
+  return armed_;
 }
 
 }  // namespace shadowserve

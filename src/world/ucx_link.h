@@ -24,9 +24,14 @@ class UcxLink {
                                          int& why);
   /// For the peer's join().
   std::vector<std::byte> address() const;
-  /// Begins to connect to the peer's address, which UCX believes. `control` is a connection to the same peer,
-  /// over which both were told: when it ends so does this one. errno, 0: begun.
-  int join(std::span<const std::byte> address, TcpStream& control);
+  /// Begins to connect to the peer's address, which UCX believes. errno, 0: begun. One side is first, and the
+  /// other one waits in drive() until it hears that the first one's sends have ended: where both begin at
+  /// once UCX makes two connections, and allocates when it drops one of them later.
+  int join(std::span<const std::byte> address);
+  /// A connection to the same peer, on which nothing is said any more: when it ends so does this one.
+  /// Where `first` it is looked at before UCX is: hearing of a lost peer UCX allocates, and what the peer
+  /// said last is not waited for.
+  void keep(TcpStream& control, bool first);
   /// Tells the peer, and waits for it a little.
   ~UcxLink();
   UcxLink(const UcxLink&) = delete;
@@ -51,7 +56,7 @@ class UcxLink {
   int failure() const { return failure_; }
   /// Readable when peek() or room() may have more to say, if arm() was asked before and said true.
   int event_fd() const { return event_fd_; }
-  /// Readable when the peer is gone: arm() finds out, if asked some 64 times.
+  /// Readable when the peer is gone: peek() finds out.
   int control_fd() const { return control_fd_; }
   /// Before sleep. False: look again first.
   bool arm();
@@ -65,6 +70,7 @@ class UcxLink {
   void look_at_control();
   static void hear_failure(void* self, ucp_ep_h, ucs_status_t status);
   bool fetch();
+  bool progress();
   void settle();
   void end();
 
@@ -74,6 +80,8 @@ class UcxLink {
   ucp_ep_h endpoint_ = nullptr;
   int event_fd_ = -1;
   int control_fd_ = -1;
+  bool control_first_ = false;
+  bool armed_ = false;
   uint32_t looks_ = 0;
   int failure_ = 0;
   std::byte* held_ = nullptr;  // a fragment that UCX lends

@@ -54,7 +54,7 @@ class UcxStreamTest : public testing::Test {
   }
   void meet() {
     ASSERT_TRUE(stream_->connect(there_));
-    ASSERT_EQ(become_ready_within(*stream_, std::chrono::seconds(3)), true);
+    ASSERT_EQ(become_ready_within(*stream_, std::chrono::seconds(3)), true) << stream_->why();
     peer_ = listener_.accept();
   }
   void part() {
@@ -173,7 +173,15 @@ TEST_F(UcxStreamTest, IsToldThatTheRelayIsGoneAndComesBackToTheNextOne) {
     ASSERT_TRUE(talk(5));
     const uint16_t port = relay_->port();
     relay_.reset();
-    EXPECT_TRUE(eventually([&] { return !look(); })) << "not told";
+    const uint64_t before = frozen_allocations();
+    freeze_heap_on_this_thread();
+    const bool told = eventually([&] { return !look(); });
+    const uint64_t allocated = frozen_allocations() - before;
+    thaw_heap_on_this_thread();
+    EXPECT_TRUE(told);
+    if (heap_is_watched()) {
+      EXPECT_EQ(allocated, 0u) << "hearing of it";
+    }
     EXPECT_NE(stream_->why(), 0);
     EXPECT_FALSE(send_text(*stream_, "into the void"));
     part();
