@@ -41,6 +41,7 @@ Command add_plane_command(CLI::App& root);
 Command add_doctor_command(CLI::App& root);
 Command add_inspect_command(CLI::App& root);
 Command add_stats_command(CLI::App& root);
+Command add_relay_command(CLI::App& root);
 Command add_plan_command(CLI::App& root);
 Command add_calibrate_command(CLI::App& root);
 Command add_quality_command(CLI::App& root);
@@ -60,6 +61,10 @@ Command add_link_bench_command(CLI::App& bench);
 Command add_sim_command(CLI::App& root);
 Command add_fleet_sim_command(CLI::App& sim);
 Command add_nic_sim_command(CLI::App& sim);
+
+/// Readable once SIGINT or SIGTERM arrives. Blocks both in every thread started afterwards. Throws
+/// StartError.
+int make_stop_fd();
 
 /// The one JSON document that a data plane serves on `socket_path`. Throws StartError when nobody answers.
 std::string read_plane_stats(const std::string& socket_path);

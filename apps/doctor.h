@@ -16,7 +16,7 @@ struct Finding {
   std::string advice;  ///< empty when there is nothing to do
 };
 
-/// The machine: cores, SIMD, memory, memory lock, huge pages, disk, BlueFields, io_uring.
+/// The machine: cores, SIMD, memory, memory lock, huge pages, disk, BlueFields, how to receive.
 std::vector<Finding> examine_machine(const Settings& settings);
 /// What the data plane talks to: the store, a running plane, the engine in `python`.
 std::vector<Finding> examine_neighbours(const Settings& settings, const std::string& python);

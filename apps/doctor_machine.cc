@@ -17,6 +17,7 @@
 #include "store/store_url.h"
 #include "world/receive_choice.h"
 #include "world/stream_io_uring.h"
+#include "world/stream_ucx.h"
 
 namespace shadowserve {
 namespace {
@@ -205,21 +206,21 @@ Finding examine_bluefield(const Settings& settings) {
   return finding;
 }
 
-/// Whether io_uring is allowed here, asked for or not.
+template <typename Found>
+Finding receive_finding(const Found& found) {
+  if (found.usable) return {Finding::kOk, "receive", "through " + found.found, ""};
+  return {Finding::kWarn, "receive", found.found + ": the data plane will receive through sockets",
+          found.remedy};
+}
+
+/// Whether what was asked for can be had here; with sockets, what else could.
 Finding examine_receive(const Settings& settings) {
   const std::string& asked = settings.text("receive");
+  if (asked == kReceiveUcx) return receive_finding(find_ucx());
   const IoUringFinding ring = find_io_uring();
-  Finding finding{Finding::kOk, "receive", "", ""};
-  if (asked == kReceiveSockets) {
-    finding.found = "through sockets; " + (ring.usable ? ring.found + " would work, too" : ring.found);
-  } else if (ring.usable) {
-    finding.found = "through " + ring.found;
-  } else {
-    finding.grade = Finding::kWarn;
-    finding.found = ring.found + ": the data plane will receive through sockets";
-    finding.advice = ring.remedy;
-  }
-  return finding;
+  if (asked == kReceiveIoUring) return receive_finding(ring);
+  return {Finding::kOk, "receive",
+          "through sockets; " + (ring.usable ? ring.found + " would work, too" : ring.found), ""};
 }
 
 }  // namespace

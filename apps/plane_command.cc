@@ -1,7 +1,6 @@
 // `shadowserve plane`: runs the data plane until it is told to stop.
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -21,22 +20,13 @@ Examples:
   shadowserve plane --store 'rocksdb:/var/lib/kv?limit=100GB' --cores 2-3
   shadowserve plane --store redis://cache:6379 --cores 1       many machines, one store
   shadowserve plane --store redis://cache:6379 --receive io_uring
+  shadowserve plane --store redis://cache:6390 --receive ucx   6390: a relay beside the store, see shadowserve relay
   shadowserve plane --engines bluefield                        on a BlueField: its engines inflate and copy
   shadowserve plane --listen tls://0.0.0.0:7601 --tls-certificate plane.pem --tls-key plane.key --tls-ca ca.pem \
                     --window /run/shadowserve-window.sock      also for engines across a network, see shadowserve link keys
   SHADOWSERVE_CORES=1 shadowserve plane --config plane.toml
 
 Stop it with Ctrl-C or SIGTERM. Engines go on without it: what it would have fetched is computed.)";
-
-/// Readable once SIGINT or SIGTERM arrives. Blocks both in every thread started afterwards.
-int make_stop_fd() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return -1;
-  return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 /// An embedded store makes its own folder but not the folders above, which may not exist on a fresh machine.
 void make_store_folder(const std::string& url) {
@@ -48,7 +38,6 @@ void make_store_folder(const std::string& url) {
 
 int run_plane(const Settings& settings) {
   const int stop_fd = make_stop_fd();
-  if (stop_fd < 0) throw StartError("cannot listen for signals (signalfd)");
   // A peer that dies while it is written to is an ordinary event.
   signal(SIGPIPE, SIG_IGN);
   PlaneOptions options;

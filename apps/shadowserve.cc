@@ -17,6 +17,7 @@ Examples:
   shadowserve doctor                                    is this machine ready?
   shadowserve plane --store rocksdb:/var/lib/kv --cores 1
   shadowserve stats                                     watch it work
+  shadowserve relay --listen 0.0.0.0:6390 --to redis://127.0.0.1:6379   beside a store, for planes that --receive ucx
   shadowserve inspect --store redis://host:6379 KEY     what is in this record?
   shadowserve plan --link 20gbit --cores 2 --model DIR  which profile here, and why?
   shadowserve calibrate MODEL                           for the profiles near, balanced and far (needs PyTorch)
@@ -60,6 +61,7 @@ int run_command(int argument_count, char** arguments) {
                                add_doctor_command(root),
                                add_inspect_command(root),
                                add_stats_command(root),
+                               add_relay_command(root),
                                add_plan_command(root),
                                add_calibrate_command(root),
                                add_quality_command(root),

@@ -15,6 +15,8 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 # Only `receive = "io_uring"` needs it; without it the command says so.
 pkg_check_modules(URING IMPORTED_TARGET liburing>=2.3)
+# Only `receive = "ucx"` and the relay need it, and only its headers: the library is loaded when it is wanted.
+find_path(UCX_INCLUDE_DIR ucp/api/ucp.h)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   # Kernels hold vectors in structures, which the sizeless vectors of SVE cannot be: NEON is what Arm gets.
   target_compile_definitions(PkgConfig::HWY INTERFACE "HWY_DISABLED_TARGETS=(HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128)")

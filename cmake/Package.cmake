@@ -35,4 +35,6 @@ if(CMAKE_CROSSCOMPILING)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS OFF)
 endif()
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS systemd)
+# Loaded when `receive = "ucx"` or the relay asks for it.
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS libucx0)
 include(CPack)

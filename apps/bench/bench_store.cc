@@ -60,7 +60,7 @@ StoreBackend& BenchStore::at_rate(double gbit_per_s, const std::string& receive)
   if (backend) return *backend;
   const ReceiveChoice choice = choose_receive(receive);
   if (!choice.warning.empty()) throw StartError(choice.warning);
-  std::string url = url_;
+  std::string url = receive == kReceiveUcx ? relayed_url() : url_;
   if (gbit_per_s > 0) {
     url += fmt::format("{}rate={}", url.find('?') == std::string::npos ? '?' : '&',
                        format_bit_rate(static_cast<uint64_t>(gbit_per_s * 1e9 + 0.5)));
@@ -72,6 +72,19 @@ StoreBackend& BenchStore::at_rate(double gbit_per_s, const std::string& receive)
   return *backend;
 }
 
+/// The same store behind a relay of this bench's own.
+std::string BenchStore::relayed_url() {
+  std::string message;
+  const auto url = parse_store_url(url_, message);
+  if (!url || url->scheme != StoreUrl::Scheme::kRedis) {
+    throw StartError("--receive ucx needs a Redis behind it: --store redis, or the address of one");
+  }
+  if (relay_ == nullptr) relay_ = std::make_unique<RelayProcess>(*url);
+  const size_t at = url_.find('@'), slash = url_.find_first_of("/?", at == std::string::npos ? 8 : at);
+  return url_.substr(0, at == std::string::npos ? 8 : at + 1) + fmt::format("127.0.0.1:{}", relay_->port()) +
+         (slash == std::string::npos ? "" : url_.substr(slash));
+}
+
 std::unique_ptr<RecordStore> BenchStore::client(const Clock& clock, uint32_t depth,
                                                 const std::string& receive) {
   auto client = at_rate(0, receive).client(clock, depth);
@@ -81,6 +94,7 @@ std::unique_ptr<RecordStore> BenchStore::client(const Clock& clock, uint32_t dep
 
 void BenchStore::keep_server_to(const std::vector<int>& cores) const {
   if (server_) keep_to_cores(server_->pid(), cores);
+  if (relay_) keep_to_cores(relay_->pid(), cores);
 }
 
 void keep_to_cores(pid_t thread, const std::vector<int>& cores) {

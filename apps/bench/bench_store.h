@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/relay_process.h"
 #include "store/record_store.h"
 #include "store/redis_process.h"
 
@@ -33,7 +34,10 @@ class BenchStore {
 
  private:
   std::string url_, name_;
+  std::string relayed_url();
+
   std::unique_ptr<RedisProcess> server_;
+  std::unique_ptr<RelayProcess> relay_;  // once somebody receives over UCX
   std::map<std::pair<double, std::string>, std::unique_ptr<StoreBackend>> backends_;
 };
 

@@ -18,14 +18,14 @@ constexpr const char* kFooter = R"(
 Examples:
   shadowserve bench pipeline                            made-up values over a redis-server of its own, minutes
   shadowserve bench pipeline --rates 10,unlimited --cores 1,2 --json result.json --plot result.svg
-  shadowserve bench pipeline --receive sockets,io_uring --rates unlimited
+  shadowserve bench pipeline --receive sockets,io_uring,ucx --rates unlimited
   shadowserve bench pipeline --store memory --seconds 1 --separate-stages
   shadowserve bench pipeline --input kv.bin --shape 32x2x2048x8x128 --dtype bf16 --store redis://host:6379
 
 A data plane is started on its threads in this process, this client saves all chunks through it, and then fetches
 them back to back: always as many parts asked for as twice the slots. --rates limits what the plane receives, as
 ?rate= does in a store's address. --cores are numbers of cores: the plane gets the last ones of this machine, this
-client and redis-server the others, or any where these are too few. Points are repeated in turns, each with a plane of its
+client, redis-server and relay the others, or any where these are too few. Points are repeated in turns, each with a plane of its
 own. The first and the last chunk of each are compared with a straight decode of the stored records.
 
 In the JSON "ratios" are those of the point without a limit (else with the highest) and the most cores. A store given
@@ -148,10 +148,11 @@ Command add_pipeline_bench_command(CLI::App& bench) {
       ->delimiter(',')
       ->type_name("NUMBERS")
       ->check(CLI::Range(1u, 4096u));
-  app->add_option("--receive", options->receive, "ways to receive, each beside the first: sockets, io_uring")
+  app->add_option("--receive", options->receive,
+                  "ways to receive, each beside the first: sockets, io_uring, ucx")
       ->delimiter(',')
       ->type_name("HOW")
-      ->check(CLI::IsMember({std::string(kReceiveSockets), std::string(kReceiveIoUring)}))
+      ->check(CLI::IsMember(std::vector<std::string>(kReceiveNames.begin(), kReceiveNames.end())))
       ->capture_default_str();
   app->add_option("--fetch-slots", options->fetch_slots, "slots for fetches")
       ->check(CLI::Range(2u, 64u))

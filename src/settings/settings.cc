@@ -58,8 +58,8 @@ constexpr std::array kSpecs = {
                 "bluefield@PCI-ADDRESS"},
     SettingSpec{
         "receive", SettingKind::kReceive, "HOW",
-        "how bytes of a store across the network are received: sockets, or io_uring (fewer calls into the "
-        "kernel; sockets where it is refused)"},
+        "how bytes of a store across the network are received: sockets, io_uring (fewer calls into the "
+        "kernel; sockets where it is refused) or ucx (from a relay beside the store: shadowserve relay)"},
 };
 
 const SettingSpec* find_spec(std::string_view name) {
@@ -97,7 +97,9 @@ std::string complaint(const SettingSpec& spec, std::string_view value) {
                              : "must be host, bluefield or bluefield@PCI-ADDRESS (bluefield@0000:03:00.0)";
     }
     case SettingKind::kReceive:
-      return value == kReceiveSockets || value == kReceiveIoUring ? "" : "must be sockets or io_uring";
+      return std::count(kReceiveNames.begin(), kReceiveNames.end(), value) == 1
+                 ? ""
+                 : "must be sockets, io_uring or ucx";
     case SettingKind::kCores:
       return parse_cores(value)
                  ? ""

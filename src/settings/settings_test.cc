@@ -76,8 +76,9 @@ TEST_F(SettingsTest, WrongValuesSayWhatIsAllowed) {
   EXPECT_FALSE(settings_.set("engines", "bluefield@", "--engines", message_));
   EXPECT_TRUE(settings_.set("engines", "bluefield@0000:03:00.0", "--engines", message_));
   EXPECT_FALSE(settings_.set("receive", "iouring", "--receive", message_));
-  EXPECT_EQ(message_, "--receive: receive must be sockets or io_uring, not \"iouring\"");
+  EXPECT_EQ(message_, "--receive: receive must be sockets, io_uring or ucx, not \"iouring\"");
   EXPECT_TRUE(settings_.set("receive", "io_uring", "--receive", message_));
+  EXPECT_TRUE(settings_.set("receive", "ucx", "--receive", message_));
   EXPECT_FALSE(settings_.read_file(write_file("[plane]\n"), message_));
   EXPECT_FALSE(settings_.read_file(write_file("store = \n"), message_));
   EXPECT_THAT(message_, HasSubstr("line 1 of "));

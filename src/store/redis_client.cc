@@ -290,7 +290,11 @@ size_t RedisClient::poll(std::span<StoreDone> out) {
   dial_.step(now_ns);
   if (was_hopeful && !dial_.hopeful()) fail_all(dial_.error());
   if (dial_.up()) send(now_ns);
-  if (dial_.up()) receive(now_ns);
+  if (dial_.up()) {
+    receive(now_ns);
+  } else {
+    unread_ = dial_.stream().has_input();  // of the greeting
+  }
   if (now_ns >= check_ns_) expire(now_ns);
 
   size_t written = 0;

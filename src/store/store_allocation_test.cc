@@ -101,6 +101,17 @@ TEST_F(Allocations, NoneByRedisThroughIoUring) {
   expect_no_allocations(server.url(), trial_stream_maker("io_uring"));
 }
 
+TEST_F(Allocations, NoneByRedisThroughUcx) {
+  if (!find_ucx().usable) GTEST_SKIP() << find_ucx().found;
+  RedisProcess server;
+  const RelayThread relay({loopback_address(static_cast<uint16_t>(server.port()))});
+  ASSERT_TRUE(relay.there()) << relay.why;
+  expect_no_allocations("redis://127.0.0.1:" + std::to_string(relay.port()), [] {
+    std::string why;
+    return std::move(*UcxStream::create(why));
+  });
+}
+
 TEST_F(Allocations, NoneByRocksdb) {
   const std::string folder = testing::TempDir() + "shadowserve-allocations-" + std::to_string(getpid());
   std::filesystem::remove_all(folder);

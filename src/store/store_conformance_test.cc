@@ -23,9 +23,22 @@ class EveryStore : public testing::TestWithParam<std::string> {
       if (make_trial_stream("io_uring", why) == nullptr) GTEST_SKIP() << why;
       make_stream = trial_stream_maker("io_uring");
     }
+    if (GetParam() == "redis_ucx") {
+      if (!find_ucx().usable) GTEST_SKIP() << find_ucx().found;
+      make_stream = [] {
+        std::string why;
+        return std::move(*UcxStream::create(why));
+      };
+    }
     if (GetParam().starts_with("redis")) {
       redis_ = std::make_unique<RedisProcess>("s3cret");
       url = redis_->url();
+      if (GetParam() == "redis_ucx") {
+        relay_ = std::make_unique<RelayThread>(
+            std::vector<StreamAddress>{loopback_address(static_cast<uint16_t>(redis_->port()))});
+        ASSERT_TRUE(relay_->there()) << relay_->why;
+        url = "redis://:s3cret@127.0.0.1:" + std::to_string(relay_->port());
+      }
     } else if (GetParam() == "rocksdb") {
       folder_ = testing::TempDir() + "shadowserve-conformance-" + std::to_string(getpid());
       std::filesystem::remove_all(folder_);
@@ -38,12 +51,14 @@ class EveryStore : public testing::TestWithParam<std::string> {
   }
   void TearDown() override {
     backend_.reset();
+    relay_.reset();
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
   StoreTrial client(uint32_t depth = 64) {
     return StoreTrial(std::move(*backend_->client(StoreTrial::clock(), depth)));
   }
   std::unique_ptr<RedisProcess> redis_;
+  std::unique_ptr<RelayThread> relay_;
   std::string folder_;
   std::unique_ptr<StoreBackend> backend_;
 };
@@ -152,7 +167,8 @@ TEST_P(EveryStore, MayBeClosedWithOperationsInFlight) {
   for (auto& bytes : memory) ASSERT_EQ(std::count(bytes.begin(), bytes.end(), std::byte{1}), 100'000);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, EveryStore, testing::Values("memory", "redis", "redis_io_uring", "rocksdb"),
+INSTANTIATE_TEST_SUITE_P(Stores, EveryStore,
+                         testing::Values("memory", "redis", "redis_io_uring", "redis_ucx", "rocksdb"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

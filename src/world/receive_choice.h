@@ -1,6 +1,7 @@
 // How bytes from a store are received: what there is to choose, and what this machine allows.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,8 @@ namespace shadowserve {
 
 inline constexpr std::string_view kReceiveSockets = "sockets";
 inline constexpr std::string_view kReceiveIoUring = "io_uring";
+inline constexpr std::string_view kReceiveUcx = "ucx";
+inline constexpr std::array kReceiveNames = {kReceiveSockets, kReceiveIoUring, kReceiveUcx};
 
 struct ReceiveChoice {
   std::string_view name = kReceiveSockets;  ///< what is used

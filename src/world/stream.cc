@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "contract/check.h"
 
@@ -45,16 +46,27 @@ Failure TcpStream::broken(int why) {
 
 Result<void> TcpStream::connect(const StreamAddress& to) {
   SS_CHECK(fd_ < 0, "a stream is closed before it connects again");
-  fd_ = socket(to.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd_ < 0) return broken(errno);
-  const int on = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  const int fd = socket(to.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return broken(errno);
+  adopt(fd);
   connecting_ = true;
   if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to.address), to.size) != 0 && errno != EINPROGRESS) {
     return broken(errno);
   }
   return {};
+}
+
+void TcpStream::adopt(int fd) {
+  SS_CHECK(fd_ < 0, "a stream has one connection at a time");
+  fd_ = fd;
+  const int on = 1;
+  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+int TcpStream::release() {
+  connecting_ = false;
+  return std::exchange(fd_, -1);
 }
 
 Result<bool> TcpStream::ready() {

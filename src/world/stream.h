@@ -78,6 +78,10 @@ class TcpStream final : public Stream {
   TcpStream& operator=(const TcpStream&) = delete;
 
   Result<void> connect(const StreamAddress& to) override;
+  /// Instead of connect(): a connection that was accepted, not blocking. The stream closes it.
+  void adopt(int fd);
+  /// The connection, which is the caller's to close from now on.
+  int release();
   Result<bool> ready() override;
   Result<size_t> readv(std::span<const iovec> into) override;
   Result<size_t> writev(std::span<const iovec> from) override;

@@ -10,16 +10,21 @@
 #include <vector>
 
 #include "world/stream_io_uring.h"
+#include "world/ucx_relay_trial.h"
 
 namespace shadowserve {
 
 /// Names of streams that tests go through, one by one.
 inline const std::vector<std::string> kTrialStreams = {"sockets", "io_uring", "io_uring_cooperative",
-                                                       "io_uring_plain"};
+                                                       "io_uring_plain", "ucx"};
 
 /// Null where this machine does not allow it; `why` says so: a test then skips.
 inline std::unique_ptr<Stream> make_trial_stream(std::string_view name, std::string& why) {
   if (name == "sockets") return std::make_unique<TcpStream>();
+  if (name == "ucx") {
+    auto made = UcxStream::create(why);
+    return made ? std::make_unique<RelayedStream>(std::move(*made)) : nullptr;
+  }
   const IoUringMode mode = name == "io_uring"               ? IoUringMode::kDeferred
                            : name == "io_uring_cooperative" ? IoUringMode::kCooperative
                                                             : IoUringMode::kPlain;
@@ -54,6 +59,7 @@ class Listener {
   ~Listener() { ::close(fd_); }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
+  int fd() const { return fd_; }
   uint16_t port() const { return port_; }
   StreamAddress address() const {
     std::string message;

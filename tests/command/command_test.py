@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
-SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "bench codec",
+SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "relay", "bench codec",
                "bench stage", "bench pipeline", "bench link", "link", "link keys", "calibration", "calibration show", "calibration publish")
 
 

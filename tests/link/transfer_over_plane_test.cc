@@ -14,6 +14,7 @@
 #include "store/redis_process.h"
 #include "world/receive_choice.h"
 #include "world/stream_io_uring.h"
+#include "world/ucx_relay_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -27,6 +28,11 @@ size_t resident_bytes() {
   return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
+std::unique_ptr<RelayThread> relay_to(const RedisProcess& redis) {
+  return std::make_unique<RelayThread>(
+      std::vector<StreamAddress>{loopback_address(static_cast<uint16_t>(redis.port()))});
+}
+
 /// Every store a user may choose, the servers real.
 class StoreTest : public ::testing::TestWithParam<const char*> {
  protected:
@@ -34,10 +40,19 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
     url_ = GetParam();
     if (url_ == "rocksdb") url_ = "rocksdb:" + folder_ + "?limit=1GB";
     if (url_ == "redis through io_uring" && !find_io_uring().usable) GTEST_SKIP() << find_io_uring().found;
+    if (url_ == "redis through ucx" && !find_ucx().usable) GTEST_SKIP() << find_ucx().found;
     if (url_.starts_with("redis")) {
-      receive_ = url_ == "redis" ? kReceiveSockets : kReceiveIoUring;
+      receive_ = url_ == "redis"               ? kReceiveSockets
+                 : url_ == "redis through ucx" ? kReceiveUcx
+                                               : kReceiveIoUring;
       redis_ = std::make_unique<RedisProcess>("a password");
-      url_ = "redis://:a%20password@127.0.0.1:" + std::to_string(redis_->port());
+      int port = redis_->port();
+      if (receive_ == kReceiveUcx) {
+        relay_ = relay_to(*redis_);
+        ASSERT_TRUE(relay_->there()) << relay_->why;
+        port = relay_->port();
+      }
+      url_ = "redis://:a%20password@127.0.0.1:" + std::to_string(port);
     }
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -54,6 +69,7 @@ class StoreTest : public ::testing::TestWithParam<const char*> {
   std::string receive_{kReceiveSockets};
   std::string url_;
   std::unique_ptr<RedisProcess> redis_;
+  std::unique_ptr<RelayThread> relay_;
 };
 
 TEST_P(StoreTest, AnotherEngineFetchesWhatOneSavedBitForBit) {
@@ -106,14 +122,19 @@ TEST_P(StoreTest, AThousandFetchedChunksAllocateNothingAndMemoryStaysFlat) {
 #endif
 }
 INSTANTIATE_TEST_SUITE_P(Stores, StoreTest,
-                         ::testing::Values("memory:", "rocksdb", "redis", "redis through io_uring"));
+                         ::testing::Values("memory:", "rocksdb", "redis", "redis through io_uring",
+                                           "redis through ucx"));
 
 class HungStoreTest : public ::testing::TestWithParam<std::string_view> {};
 
 TEST_P(HungStoreTest, AFullLinkOverItEndsEveryFetchByItsDeadline) {
   if (GetParam() == kReceiveIoUring && !find_io_uring().usable) GTEST_SKIP() << find_io_uring().found;
+  if (GetParam() == kReceiveUcx && !find_ucx().usable) GTEST_SKIP() << find_ucx().found;
   RedisProcess redis;
-  PlaneOptions plane_of = plane_options(redis.url(), false, "host");
+  std::unique_ptr<RelayThread> relay;
+  if (GetParam() == kReceiveUcx) relay = relay_to(redis);
+  PlaneOptions plane_of = plane_options(
+      relay ? "redis://127.0.0.1:" + std::to_string(relay->port()) : redis.url(), false, "host");
   plane_of.receive = GetParam();
   ThreadedPlane plane(plane_of);
   ss_options options = engine_options("raw");
@@ -139,7 +160,7 @@ TEST_P(HungStoreTest, AFullLinkOverItEndsEveryFetchByItsDeadline) {
   expect_same_pages(engine, table(0, 8), engine, table(40, 8));
 }
 
-INSTANTIATE_TEST_SUITE_P(Receive, HungStoreTest, ::testing::Values(kReceiveSockets, kReceiveIoUring));
+INSTANTIATE_TEST_SUITE_P(Receive, HungStoreTest, ::testing::ValuesIn(kReceiveNames));
 
 TEST(TransferOverPlane, OnlyTokensTheEngineLacksArePlaced) {
   ThreadedPlane plane("memory:");
