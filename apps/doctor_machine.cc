@@ -17,7 +17,7 @@
 #include "store/store_url.h"
 #include "world/receive_choice.h"
 #include "world/stream_io_uring.h"
-#include "world/stream_ucx.h"
+#include "world/ucx/stream_ucx.h"
 
 namespace shadowserve {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "command.h"
 #include "store/store_url.h"
-#include "world/ucx_relay.h"
+#include "world/ucx/ucx_relay.h"
 
 namespace shadowserve {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "contract/check.h"
 #include "world/stream_io_uring.h"
-#include "world/stream_ucx.h"
+#include "world/ucx/stream_ucx.h"
 
 namespace shadowserve {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "world/stream_io_uring.h"
-#include "world/ucx_relay_trial.h"
+#include "world/ucx/ucx_relay_trial.h"
 
 namespace shadowserve {
 

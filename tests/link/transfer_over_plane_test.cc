@@ -14,7 +14,7 @@
 #include "store/redis_process.h"
 #include "world/receive_choice.h"
 #include "world/stream_io_uring.h"
-#include "world/ucx_relay_trial.h"
+#include "world/ucx/ucx_relay_trial.h"
 
 namespace shadowserve {
 namespace {

@@ -1,5 +1,5 @@
 // Pumps. Where one side takes no more nothing is read from the other, so neither can fill this process.
-#include "world/ucx_guest.h"
+#include "world/ucx/ucx_guest.h"
 
 #include <poll.h>
 
@@ -9,7 +9,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "world/ucx_frames.h"
+#include "world/ucx/ucx_frames.h"
 
 namespace shadowserve {
 namespace {

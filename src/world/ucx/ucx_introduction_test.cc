@@ -1,5 +1,5 @@
 // The first bytes of a stranger: only the right ones lead on, and none of them wait for ever.
-#include "world/ucx_introduction.h"
+#include "world/ucx/ucx_introduction.h"
 
 #include <gtest/gtest.h>
 

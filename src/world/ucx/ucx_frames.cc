@@ -1,5 +1,5 @@
 // Every value is checked before it is used: a relay is another process on another machine.
-#include "world/ucx_frames.h"
+#include "world/ucx/ucx_frames.h"
 
 #include <algorithm>
 

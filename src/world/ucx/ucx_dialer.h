@@ -8,9 +8,9 @@
 #include <thread>
 
 #include "memory/spsc_ring.h"
-#include "world/ucx_frames.h"
-#include "world/ucx_introduction.h"
-#include "world/ucx_link.h"
+#include "world/ucx/ucx_frames.h"
+#include "world/ucx/ucx_introduction.h"
+#include "world/ucx/ucx_link.h"
 
 namespace shadowserve {
 

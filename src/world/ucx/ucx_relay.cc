@@ -1,5 +1,5 @@
 // Listens, and gives each connection a thread.
-#include "world/ucx_relay.h"
+#include "world/ucx/ucx_relay.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -11,7 +11,7 @@
 #include <cstring>
 #include <list>
 
-#include "world/ucx_guest.h"
+#include "world/ucx/ucx_guest.h"
 
 namespace shadowserve {
 namespace {

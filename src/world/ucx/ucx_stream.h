@@ -1,8 +1,8 @@
 // The stream behind UcxStream: a connection that its dialer lends it.
 #pragma once
 
-#include "world/stream_ucx.h"
-#include "world/ucx_dialer.h"
+#include "world/ucx/stream_ucx.h"
+#include "world/ucx/ucx_dialer.h"
 
 namespace shadowserve {
 

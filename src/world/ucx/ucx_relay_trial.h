@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "world/stream_ucx.h"
-#include "world/ucx_relay.h"
+#include "world/ucx/stream_ucx.h"
+#include "world/ucx/ucx_relay.h"
 
 namespace shadowserve {
 

@@ -1,6 +1,6 @@
 // A connection has one owner at any time: the thread until it is offered, then whoever took it, and the
 // thread again when it was given back.
-#include "world/ucx_dialer.h"
+#include "world/ucx/ucx_dialer.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>

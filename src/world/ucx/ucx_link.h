@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "world/stream.h"
-#include "world/ucx_library.h"
+#include "world/ucx/ucx_library.h"
 
 namespace shadowserve {
 

@@ -1,6 +1,6 @@
 // UCX where this build has none.
-#include "world/stream_ucx.h"
-#include "world/ucx_relay.h"
+#include "world/ucx/stream_ucx.h"
+#include "world/ucx/ucx_relay.h"
 
 namespace shadowserve {
 namespace {

@@ -1,5 +1,5 @@
 // What a relay says, cut anywhere and damaged anywhere.
-#include "world/ucx_frames.h"
+#include "world/ucx/ucx_frames.h"
 
 #include <gtest/gtest.h>
 

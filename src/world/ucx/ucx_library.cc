@@ -1,5 +1,5 @@
 // Loads libucp and asks it for contexts.
-#include "world/ucx_library.h"
+#include "world/ucx/ucx_library.h"
 
 #include <dlfcn.h>
 

@@ -1,5 +1,5 @@
 // UCX's stream calls, none of which waits. Nothing of a caller's memory is ever in flight.
-#include "world/ucx_link.h"
+#include "world/ucx/ucx_link.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,5 +1,5 @@
 // Frames of the relay become bytes, bytes become sends.
-#include "world/ucx_stream.h"
+#include "world/ucx/ucx_stream.h"
 
 #include <sys/epoll.h>
 #include <unistd.h>

@@ -5,10 +5,10 @@
 #include <memory>
 #include <thread>
 
-#include "world/ucx_frames.h"
-#include "world/ucx_introduction.h"
-#include "world/ucx_link.h"
-#include "world/ucx_relay.h"
+#include "world/ucx/ucx_frames.h"
+#include "world/ucx/ucx_introduction.h"
+#include "world/ucx/ucx_link.h"
+#include "world/ucx/ucx_relay.h"
 
 namespace shadowserve {
 

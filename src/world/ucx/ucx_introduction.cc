@@ -1,5 +1,5 @@
 // Bytes of strangers: nothing of them is used before the first 16 are the right ones.
-#include "world/ucx_introduction.h"
+#include "world/ucx/ucx_introduction.h"
 
 #include <poll.h>
 
