@@ -72,9 +72,9 @@ class Listener {
   uint16_t port_;
 };
 
-/// Drives connecting for a second at most.
+/// Drives connecting for some seconds at most.
 inline bool become_ready(Stream& stream) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     const Result<bool> ready = stream.ready();
     if (!ready) return false;
     if (*ready) return true;
