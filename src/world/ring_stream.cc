@@ -48,7 +48,9 @@ bool sockets_can_read_without_waiting() {
 bool can_read_without_waiting(int fd) {
   std::byte byte;
   const iovec part{&byte, 1};
-  return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
+  // EOPNOTSUPP where it cannot be told so, other errors where the kernel (or who plays it) knows no such
+  // call.
+  return preadv2(fd, &part, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN || errno == ENOTCONN;
 }
 
 std::unique_ptr<RingStream> RingStream::create(IoUringMode mode) {
