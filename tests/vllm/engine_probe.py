@@ -11,6 +11,9 @@ from shadowserve.vllm.device_pages import kind_axis
 from vllm.distributed.kv_transfer import get_kv_transfer_group
 
 
+LATENT_DAMAGE = 8
+
+
 class EngineProbe:
     """vLLM mixes it into its worker (worker_extension_cls); tests call it by collective_rpc."""
 
@@ -74,7 +77,7 @@ class EngineProbe:
     def _damage(self, load) -> None:
         """Turns every loaded page around, token by token: same numbers, wrong places. On a GPU only its values, for a
         value that moves together with its key is the same to attention. Latent pages, where it always does: number by
-        number."""
+        number, and larger, for the tiny model attends so evenly that places alone hardly count."""
         connector = get_kv_transfer_group()
         page_tokens = connector._model.page_tokens
         for layer in connector._pages:
@@ -83,6 +86,7 @@ class EngineProbe:
                 page, axis = (pages[number][1], 0) if layer.is_cuda else (pages[number], -2)
                 if connector._model.latent:
                     page, axis = pages[number], -1
+                    page.mul_(LATENT_DAMAGE)
                 page.copy_(page.flip(axis).clone())
 
     def probe_report(self) -> dict:
