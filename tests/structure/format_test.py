@@ -10,7 +10,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("src", "apps", "python", "bench", "sim", "include")
 # Versions lay out a few things differently: the check is made with one of them only.
 VERSION = "14"
-SCRIPTS = ("test", "demo", ".ci/run", "tools/setup.sh", "tests/gpu/run.sh")
+SCRIPTS = ("test", "demo", ".ci/run", "tools/setup.sh", "tools/bundle.sh", "tests/gpu/run.sh")
 
 
 def installed_version():
