@@ -3,36 +3,23 @@
 
 #include <algorithm>
 
+#include "world/ucx/ucx_bytes.h"
+
 namespace shadowserve {
-namespace {
-
-constexpr uint32_t kErrnoMax = 4095;  // as the kernel's
-
-uint32_t load(const std::byte* from) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= std::to_integer<uint32_t>(from[i]) << (8 * i);
-  return value;
-}
-
-void store(std::byte* to, uint32_t value) {
-  for (size_t i = 0; i < 4; ++i) to[i] = static_cast<std::byte>(value >> (8 * i));
-}
-
-}  // namespace
 
 std::array<std::byte, kUcxFrameHeaderBytes> ucx_frame_header(UcxFrameKind kind, uint32_t value) {
   std::array<std::byte, kUcxFrameHeaderBytes> header;
-  store(header.data(), static_cast<uint32_t>(kind));
-  store(header.data() + 4, value);
+  store_ucx(header.data(), static_cast<uint32_t>(kind));
+  store_ucx(header.data() + 4, value);
   return header;
 }
 
 UcxFrames::Event UcxFrames::begin_frame() {
-  const auto kind = static_cast<UcxFrameKind>(load(header_.data()));
-  const uint32_t value = load(header_.data() + 4);
+  const auto kind = static_cast<UcxFrameKind>(load_ucx(header_.data()));
+  const uint32_t value = load_ucx(header_.data() + 4);
   have_ = 0;
   left_ = value;
-  if (kind == UcxFrameKind::kEnd && value <= kErrnoMax) {
+  if (kind == UcxFrameKind::kEnd && value <= kUcxErrnoMax) {
     why_ = static_cast<int>(value);
     where_ = Where::kEnded;
     return Event::kEnd;

@@ -8,23 +8,14 @@
 #include <cerrno>
 #include <string_view>
 
+#include "world/ucx/ucx_bytes.h"
+
 namespace shadowserve {
 namespace {
 
 constexpr std::string_view kFormat = "shadowserve-ucx1";
 constexpr std::byte kJoined{1};
-constexpr uint32_t kErrnoMax = 4095;  // as the kernel's
 static_assert(kFormat.size() + 2 * sizeof(uint32_t) == kUcxIntroductionHeadBytes);
-
-uint32_t load(const std::byte* from) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= std::to_integer<uint32_t>(from[i]) << (8 * i);
-  return value;
-}
-
-void store(std::byte* to, uint32_t value) {
-  for (size_t i = 0; i < 4; ++i) to[i] = static_cast<std::byte>(value >> (8 * i));
-}
 
 /// Exactly these bytes. errno; 0: all there.
 int receive_all(Stream& stream, std::span<std::byte> into, const UcxPatience& patience) {
@@ -60,8 +51,8 @@ std::vector<std::byte> pack_introduction(const UcxIntroduction& said) {
   std::vector<std::byte> out(kUcxIntroductionHeadBytes + said.address.size());
   std::transform(kFormat.begin(), kFormat.end(), out.begin(),
                  [](char c) { return static_cast<std::byte>(c); });
-  store(out.data() + kFormat.size(), static_cast<uint32_t>(said.why));
-  store(out.data() + kFormat.size() + 4, static_cast<uint32_t>(said.address.size()));
+  store_ucx(out.data() + kFormat.size(), static_cast<uint32_t>(said.why));
+  store_ucx(out.data() + kFormat.size() + 4, static_cast<uint32_t>(said.address.size()));
   std::copy(said.address.begin(), said.address.end(), out.begin() + kUcxIntroductionHeadBytes);
   return out;
 }
@@ -70,9 +61,9 @@ Result<size_t> read_introduction_head(std::span<const std::byte, kUcxIntroductio
   for (size_t i = 0; i < kFormat.size(); ++i) {
     if (head[i] != static_cast<std::byte>(kFormat[i])) return fail(Error::kSystem);
   }
-  const uint32_t code = load(head.data() + kFormat.size());
-  const uint32_t bytes = load(head.data() + kFormat.size() + 4);
-  if (code > kErrnoMax || bytes > kUcxAddressBytesMax || (code == 0) != (bytes > 0)) {
+  const uint32_t code = load_ucx(head.data() + kFormat.size());
+  const uint32_t bytes = load_ucx(head.data() + kFormat.size() + 4);
+  if (code > kUcxErrnoMax || bytes > kUcxAddressBytesMax || (code == 0) != (bytes > 0)) {
     return fail(Error::kSystem);
   }
   why = static_cast<int>(code);
