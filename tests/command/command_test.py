@@ -12,21 +12,10 @@ import subprocess
 import tempfile
 import unittest
 
-COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
+from command_process import COMMAND, clean_environment, run, start, until_ready
+
 SUBCOMMANDS = ("plane", "doctor", "inspect", "stats", "codec", "bench", "codec roundtrip", "relay", "bench codec",
                "bench stage", "bench pipeline", "bench link", "link", "link keys", "calibration", "calibration show", "calibration publish")
-
-
-def clean_environment(**more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHADOWSERVE_")}
-    return kept | more
-
-
-def run(*arguments, **environment):
-    done = subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False,
-        env=clean_environment(**environment))
-    return done.returncode, done.stdout, done.stderr
 
 
 class Help(unittest.TestCase):
@@ -128,16 +117,9 @@ class Receive(unittest.TestCase):
         for forbidden in (True, False):
             with self.subTest(forbidden), tempfile.TemporaryDirectory() as folder:
                 socket = str(pathlib.Path(folder, "plane.sock"))
-                plane = subprocess.Popen(
-                    [COMMAND, "plane", "--store", "memory:", "--socket", socket, "--receive", "io_uring"],
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment(),
-                    preexec_fn=forbid_io_uring if forbidden else None)
-                self.addCleanup(plane.kill)
-                said = ""
-                while "ready" not in said:
-                    line = plane.stdout.readline()
-                    self.assertTrue(line, said)
-                    said += line
+                plane = start(self, "plane", "--store", "memory:", "--socket", socket, "--receive", "io_uring",
+                              preexec_fn=forbid_io_uring if forbidden else None)
+                said = until_ready(self, plane)
                 _, stats, _ = run("stats", "--json", "--socket", socket)
                 receive = json.loads(stats)["receive"]
                 _, shown, _ = run("stats", "--once", "--socket", socket)
@@ -202,13 +184,8 @@ class RunningPlane(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.socket = str(pathlib.Path(self.folder.name) / "plane.sock")
-        self.plane = subprocess.Popen(
-            [COMMAND, "plane", "--store", "memory:?limit=16MB", "--socket", self.socket, "--fetch-slots", "2",
-             "--save-slots", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=clean_environment())
-        self.addCleanup(self.plane.stdout.close)
-        self.addCleanup(self.plane.wait)
-        self.addCleanup(self.plane.kill)
+        self.plane = start(self, "plane", "--store", "memory:?limit=16MB", "--socket", self.socket, "--fetch-slots", "2",
+                           "--save-slots", "1")
         first = self.plane.stdout.readline()
         self.assertIn(self.socket, first)
         self.assertIn("ready", self.plane.stdout.readline())
@@ -255,12 +232,8 @@ class NetworkPlane(unittest.TestCase):
 
     def start(self):
         socket = str(self.folder / "plane.sock")
-        plane = subprocess.Popen(
-            [COMMAND, "plane", "--store", "memory:?limit=16MB", "--socket", socket, "--fetch-slots", "2", "--save-slots", "1",
-             "--listen", "tls://127.0.0.1:0", "--window", str(self.folder / "window.sock"), *self.tls("plane")],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=clean_environment())
-        for undo in (plane.stdout.close, plane.wait, plane.kill):
-            self.addCleanup(undo)
+        plane = start(self, "plane", "--store", "memory:?limit=16MB", "--socket", socket, "--fetch-slots", "2", "--save-slots", "1",
+                      "--listen", "tls://127.0.0.1:0", "--window", self.folder / "window.sock", *self.tls("plane"))
         found = re.search(r"tls://127.0.0.1:\d+", plane.stdout.readline())
         self.assertTrue(found)
         return plane, socket, found.group()

@@ -1,35 +1,18 @@
 """`shadowserve relay` as a user meets it, and receiving over UCX where there is no UCX."""
 
-import os
 import pathlib
 import re
 import signal
 import socket
-import subprocess
 import tempfile
 import unittest
 
-COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
-
-
-def clean_environment(**more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHADOWSERVE_")}
-    return kept | more
-
-
-def run(*arguments, **environment):
-    done = subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False,
-        env=clean_environment(**environment))
-    return done.returncode, done.stdout, done.stderr
+from command_process import clean_environment, run, start, until_ready
 
 
 class Relay(unittest.TestCase):
     def start(self, *arguments):
-        relay = subprocess.Popen([COMMAND, "relay", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                 env=clean_environment())
-        self.addCleanup(relay.kill)
-        self.addCleanup(relay.stdout.close)
+        relay = start(self, "relay", *arguments)
         said = relay.stdout.readline() + relay.stdout.readline()
         if "UCX" in said and "ready" not in said:
             self.skipTest(said)
@@ -47,10 +30,9 @@ class Relay(unittest.TestCase):
                 except ConnectionResetError:
                     pass
         self.assertIsNone(relay.poll())
-        other = subprocess.run([COMMAND, "relay", "--listen", f"127.0.0.1:{port}", "--to", "redis://127.0.0.1:1"],
-                               capture_output=True, text=True, timeout=60, check=False, env=clean_environment())
-        self.assertEqual(other.returncode, 1)
-        self.assertIn("Address already in use", other.stderr)
+        code, _, err = run("relay", "--listen", f"127.0.0.1:{port}", "--to", "redis://127.0.0.1:1")
+        self.assertEqual(code, 1)
+        self.assertIn("Address already in use", err)
         relay.send_signal(signal.SIGINT)
         rest = relay.communicate(timeout=20)[0]
         self.assertEqual(relay.returncode, 0, rest)
@@ -78,20 +60,13 @@ class WithoutUcx(unittest.TestCase):
             self.skipTest(out)
         with tempfile.TemporaryDirectory() as folder:
             pathlib.Path(folder, "libucp.so.0").touch()  # found first, and no library
-            without = clean_environment(LD_LIBRARY_PATH=folder)
             relay = ("relay", "--listen", "127.0.0.1:0", "--to", "redis://127.0.0.1:1")
             for words, told in ((ucx, "warn +receive +UCX is not installed here"), (relay, "a relay needs it; install libucx0")):
-                done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=60, check=False, env=without)
-                self.assertRegex(done.stdout + done.stderr, told)
-            plane = subprocess.Popen(
-                [COMMAND, "plane", "--store", "memory:", "--socket", folder + "/plane.sock", "--receive", "ucx"],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=without)
-            self.addCleanup(plane.kill)
-            said = ""
-            while "ready" not in said:
-                line = plane.stdout.readline()
-                self.assertTrue(line, said)
-                said += line
+                _, out, err = run(*words, LD_LIBRARY_PATH=folder)
+                self.assertRegex(out + err, told)
+            plane = start(self, "plane", "--store", "memory:", "--socket", folder + "/plane.sock", "--receive", "ucx",
+                          env=clean_environment(LD_LIBRARY_PATH=folder))
+            said = until_ready(self, plane)
             plane.send_signal(signal.SIGTERM)
             said += plane.communicate(timeout=20)[0]
             self.assertEqual(plane.returncode, 0, said)

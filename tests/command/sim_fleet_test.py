@@ -10,14 +10,13 @@ import time
 import unittest
 import xml.etree.ElementTree
 
-COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
+from command_process import COMMAND, run
+
 TRACE = pathlib.Path(__file__).resolve().parents[2] / "docs/simulators/example-trace.jsonl"
 
 
 def fleet(*arguments):
-    done = subprocess.run([COMMAND, "sim", "fleet", *map(str, arguments)], capture_output=True, text=True, timeout=60,
-                          check=False)
-    return done.returncode, done.stdout, done.stderr
+    return run("sim", "fleet", *arguments)
 
 
 class SimFleet(unittest.TestCase):

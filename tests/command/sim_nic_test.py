@@ -1,17 +1,13 @@
 """`shadowserve sim nic`: mistakes are named, and a validation says what it measured, ran and left out."""
 
 import json
-import os
-import subprocess
 import unittest
 
-COMMAND = os.environ.get("COMMAND_UNDER_TEST", "shadowserve")
+from command_process import run
 
 
 def nic(*arguments):
-    done = subprocess.run([COMMAND, "sim", "nic", *map(str, arguments)], capture_output=True, text=True, timeout=100,
-                          check=False)
-    return done.returncode, done.stdout, done.stderr
+    return run("sim", "nic", *arguments, timeout_s=100)
 
 
 class SimNic(unittest.TestCase):
