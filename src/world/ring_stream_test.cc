@@ -25,21 +25,13 @@ namespace {
 
 using testing::HasSubstr;
 
-class RingStreamTest : public testing::TestWithParam<IoUringMode> {
+class RingStreamTest : public testing::TestWithParam<IoUringMode>, protected Meeting<IoUringStream> {
  protected:
   void SetUp() override {
     std::string why;
     auto made = IoUringStream::create(GetParam(), why);
     if (!made) GTEST_SKIP() << why;
     stream_ = std::move(*made);
-  }
-  void TearDown() override {
-    if (peer_ >= 0) ::close(peer_);
-  }
-  void meet() {
-    ASSERT_TRUE(stream_->connect(listener_.address()));
-    ASSERT_TRUE(become_ready(*stream_));
-    peer_ = listener_.accept();
   }
   Result<size_t> look() {
     const iovec part{into_.data(), into_.size()};
@@ -49,10 +41,7 @@ class RingStreamTest : public testing::TestWithParam<IoUringMode> {
     const iovec part{const_cast<char*>(text.data()), text.size()};
     return stream_->writev({&part, 1}).value_or(0);
   }
-  Listener listener_;
-  std::unique_ptr<IoUringStream> stream_;
   std::array<std::byte, 4096> into_{};
-  int peer_ = -1;
 };
 
 TEST_P(RingStreamTest, AnIdleTurnCallsNobody) {

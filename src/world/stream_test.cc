@@ -35,20 +35,12 @@ std::vector<std::byte> pattern(size_t bytes) {
   return out;
 }
 
-class EveryStream : public testing::TestWithParam<std::string> {
+class EveryStream : public testing::TestWithParam<std::string>, protected Meeting<Stream> {
  protected:
   void SetUp() override {
     std::string why;
     stream_ = make_trial_stream(GetParam(), why);
     if (stream_ == nullptr) GTEST_SKIP() << why;
-  }
-  void TearDown() override {
-    if (peer_ >= 0) ::close(peer_);
-  }
-  void meet() {
-    ASSERT_TRUE(stream_->connect(listener_.address()));
-    ASSERT_TRUE(become_ready(*stream_));
-    peer_ = listener_.accept();
   }
   /// Until something came, for a second at most; like a thread that sleeps on fd().
   Result<size_t> wait_for(std::string& text) {
@@ -61,9 +53,6 @@ class EveryStream : public testing::TestWithParam<std::string> {
     }
     return size_t{0};
   }
-  Listener listener_;
-  std::unique_ptr<Stream> stream_;
-  int peer_ = -1;
 };
 
 TEST_P(EveryStream, MovesBytesBothWaysAndEnds) {

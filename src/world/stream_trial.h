@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -82,6 +83,25 @@ inline bool become_ready(Stream& stream) {
   }
   return false;
 }
+
+/// A stream and its peer, which meet at a listener of their own. A base of fixtures.
+template <class Kind>
+class Meeting {
+ protected:
+  Meeting() = default;
+  ~Meeting() {
+    if (peer_ >= 0) ::close(peer_);
+  }
+  void meet() {
+    ASSERT_TRUE(stream_->connect(listener_.address()));
+    ASSERT_TRUE(become_ready(*stream_));
+    peer_ = listener_.accept();
+  }
+
+  Listener listener_;
+  std::unique_ptr<Kind> stream_;
+  int peer_ = -1;
+};
 
 /// writev() and flush() of one text.
 inline Result<size_t> send_text(Stream& stream, std::string_view text) {
