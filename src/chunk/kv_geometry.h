@@ -41,6 +41,8 @@ struct KvGeometry {
 
   uint32_t channels() const { return kv_heads * head_dim; }
   size_t element_bytes() const { return shadowserve::element_bytes(element); }
+  /// Elements of fp8 are rounded already: no profile quantizes them.
+  bool stored_as_is() const { return element_bytes() == 1; }
   size_t row_bytes() const { return channels() * element_bytes(); }  ///< one token of a plane
   uint32_t planes() const { return layers * planes_per_layer; }
   size_t plane_values() const { return size_t{chunk_tokens} * channels(); }

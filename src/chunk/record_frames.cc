@@ -22,7 +22,7 @@ bool consistent_recipe(const FrameEntry& entry, const KvGeometry& geometry) {
     return !keeps_rows(entry) && (packing == PackingId::kElements || splits) && entry.levels == 0 &&
            entry.group_tokens == 0 && entry.group_heads == 0;
   }
-  if (geometry.element_bytes() != kElementBytes) return false;  // bytes are stored as they are
+  if (geometry.stored_as_is()) return false;
   const bool packing_fits =
       packing == PackingId::kBytes || (packing == PackingId::kNibbles && entry.levels <= kNibbleLevelsMax);
   if (!packing_fits) return false;

@@ -87,7 +87,7 @@ std::string_view Profile::name() const {
 }
 
 bool Profile::suits(const KvGeometry& geometry) const {
-  if (geometry.element_bytes() != kElementBytes) return id == ProfileId::kRaw;
+  if (geometry.stored_as_is()) return id == ProfileId::kRaw;
   return !geometry.latent() || !calibrated();
 }
 

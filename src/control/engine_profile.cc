@@ -107,7 +107,7 @@ void use(const char* profile, std::shared_ptr<const CalibrationFile> calibration
 
 /// Why `auto` is lossless for such a cache; empty: it is not.
 std::string why_lossless(const KvGeometry& geometry) {
-  if (geometry.element_bytes() == 1)
+  if (geometry.stored_as_is())
     return fmt::format("a cache of {} is stored as it is", element_name(geometry.element));
   return geometry.latent() ? "nobody measured what a lossy one costs a latent cache (MLA)" : "";
 }
@@ -142,7 +142,7 @@ std::string profile_problem(const std::string& profile, ClientRole role) {
 
 std::string misfit_of(const std::string& profile, const KvGeometry& geometry) {
   const std::string_view base = std::string_view(profile).substr(0, profile.find_first_of("+:"));
-  if (geometry.element_bytes() == 1 && base != kLossless && profile != kAutoProfile) {
+  if (geometry.stored_as_is() && base != kLossless && profile != kAutoProfile) {
     return fmt::format(
         "profile \"{}\" cannot code a KV cache of {}: raw, raw+deflate and raw+zstd keep its bytes as they "
         "are",
