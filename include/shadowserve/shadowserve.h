@@ -233,7 +233,9 @@ typedef struct ss_page_shape {
 } ss_page_shape;
 
 /* Places canonical values [K|V][token][head * D + d] of one layer and `page_tokens` tokens into one page
- * whose heads lie head_stride_bytes apart (gather: the reverse). Latent: [token][d]. */
+ * whose heads lie head_stride_bytes apart (gather: the reverse). Latent: [token][d]. ss_page_bytes() says how
+ * many bytes of each are read or written. */
+ss_error ss_page_bytes(const ss_page_shape* shape, uint64_t* values_bytes, uint64_t* page_bytes);
 ss_error ss_place_page(const ss_page_shape* shape, const void* values, void* page);
 ss_error ss_gather_page(const ss_page_shape* shape, const void* page, void* values);
 

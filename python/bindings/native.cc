@@ -165,22 +165,20 @@ py::list poll(TransferHandle& transfer) {
   return out;
 }
 
-// One page's shape, and the sizes of its page and of its values.
-struct Page {
-  ss_page_shape shape;
-  size_t values_bytes, page_bytes;
-  Page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim, uint64_t head_stride,
-       uint32_t element, uint32_t planes)
-      : shape{page_layout(layout), tokens, heads, dim, element, planes, head_stride} {
-    const size_t head_bytes = size_t{tokens} * dim * planes * (element > 2 ? 1 : 2);
-    values_bytes = head_bytes * heads;
-    page_bytes = heads == 0 ? 0 : (heads - 1) * head_stride + head_bytes;
-  }
-};
-
 void check_page(ss_error error) {
   if (error != 0) throw py::value_error(std::string("page: ") + ss_error_sentence(error));
 }
+
+// One page's shape, and the sizes of its page and of its values.
+struct Page {
+  ss_page_shape shape;
+  uint64_t values_bytes = 0, page_bytes = 0;
+  Page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim, uint64_t head_stride,
+       uint32_t element, uint32_t planes)
+      : shape{page_layout(layout), tokens, heads, dim, element, planes, head_stride} {
+    check_page(ss_page_bytes(&shape, &values_bytes, &page_bytes));
+  }
+};
 
 void place_page(const std::string& layout, uint32_t tokens, uint32_t heads, uint32_t dim,
                 const py::object& values, const py::object& page, uint64_t head_stride, uint32_t element,

@@ -184,6 +184,14 @@ void ss_transfer_read_stats(const ss_transfer* transfer, ss_transfer_stats* out)
   transfer->transfer.read_stats(*out);
 }
 
+ss_error ss_page_bytes(const ss_page_shape* shape, uint64_t* values_bytes, uint64_t* page_bytes) {
+  const auto checked = page_shape(shape);
+  if (!checked) return code(checked.error());
+  *values_bytes = uint64_t{checked->planes} * checked->page_tokens * checked->row_bytes();
+  *page_bytes = (checked->kv_heads - 1) * checked->head_stride_bytes + checked->head_bytes();
+  return 0;
+}
+
 ss_error ss_place_page(const ss_page_shape* shape, const void* values, void* page) {
   const auto checked = page_shape(shape);
   if (!checked) return code(checked.error());

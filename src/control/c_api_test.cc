@@ -286,6 +286,25 @@ TEST(CApi, PagesAreChecked) {
   ss_transfer_close(transfer);
 }
 
+TEST(CApi, PagesAreAsLargeAsWhatIsPlacedInThem) {
+  ss_page_shape shape{SS_PAGES_PLAIN,      16, 2, 8, 0, 0,
+                      2 * 16 * 8 * 2 + 100};  // bf16, K and V where nothing is said
+  uint64_t values = 0, page = 0;
+  ASSERT_EQ(ss_page_bytes(&shape, &values, &page), 0);
+  EXPECT_EQ(values, 2u * 16 * 2 * 8 * 2);
+  EXPECT_EQ(page, values + 100);
+  // Not a byte more is written.
+  const std::vector<std::byte> ones(values, std::byte{1});
+  std::vector<std::byte> placed(page + 8), back(values);
+  ASSERT_EQ(ss_place_page(&shape, ones.data(), placed.data()), 0);
+  EXPECT_EQ(std::count(placed.begin(), placed.end(), std::byte{1}), static_cast<ptrdiff_t>(values));
+  EXPECT_EQ(std::count(placed.end() - 8, placed.end(), std::byte{0}), 8);
+  ASSERT_EQ(ss_gather_page(&shape, placed.data(), back.data()), 0);
+  EXPECT_EQ(back, ones);
+  shape.planes_per_layer = 3;
+  EXPECT_NE(ss_page_bytes(&shape, &values, &page), 0);
+}
+
 TEST(CApi, AGpuThatIsNotThereIsNamed) {
   ss_options options = one_part_options();
   options.device = 1 + 4711;
