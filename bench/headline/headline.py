@@ -21,7 +21,8 @@ import tempfile
 import time
 
 from headline_world import World
-from systems import SYSTEMS, Places, environment, kv_transfer_config, through_plane
+from made_up_calibration import made_up_calibration
+from systems import CALIBRATED, SYSTEMS, Places, environment, kv_transfer_config, through_plane
 
 HERE = pathlib.Path(__file__).resolve().parent
 # What decides speed: layers, sizes, how many heads share a KV head. Weights are random.
@@ -65,7 +66,12 @@ class Bench:
         model = write_model(self._work / "model", SHAPES[self._chosen.shape])
         self._world.link(None, engines=0)
         waiting = []
-        places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port)
+        calibration = self._work / "made-up.cal"
+        if set(systems) & set(CALIBRATED):
+            shape = SHAPES[self._chosen.shape]
+            calibration.write_bytes(made_up_calibration(
+                shape["hidden"], shape["layers"], shape["kv_heads"], shape["hidden"] // shape["heads"]))  # fmt: skip
+        places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port, str(calibration))
         for name in systems:
             address = str(self._work / f"{name}.sock")
             listener = multiprocessing.connection.Listener(address, "AF_UNIX")

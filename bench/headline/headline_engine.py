@@ -52,14 +52,15 @@ class System:
 
     def streams(self, streams: int, windows: int, window_s: float, seeds: list[int], tokens: int) -> dict:
         """`streams` requests decode all the time. In half of the windows of `window_s` the prompts of `seeds` come beside them,
-        back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both.
+        back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both; of those
+        beside, also the steps that compute the end of a prompt apart from all others.
         Streams grow, and every step with them: windows come as alone, beside, beside, alone, so that this is the same for both."""
         client = self._client
         prompts = [self.prompt(seed, tokens) for seed in seeds]  # drawn before: that takes a step's time
         names = [client.send(self.prompt(100 + number, STREAM_PROMPT), MAX_TOKENS - 1024) for number in range(streams)]
         while min(len(client.token_times_s[name]) for name in names) < WARM_TOKENS:
             client.step()
-        gaps_s: dict[str, list[float]] = {"alone": [], "beside": []}
+        gaps_s: dict[str, list[float]] = {"alone": [], "beside": [], "tails": [], "beside_without_tails": []}
         others: list[str] = []
         for window in range(windows):
             beside = window % 4 in (1, 2)
@@ -70,12 +71,18 @@ class System:
                 client.step()
             if beside:
                 client.finish({others[-1]} if client.first_token_s[others[-1]] < 0 else set())
-            gaps_s["beside" if beside else "alone"] += _gaps(client, names, began_s, time.perf_counter())
+            gaps = _gaps(client, names, began_s, time.perf_counter())
+            gaps_s["beside" if beside else "alone"] += [gap_s for _, gap_s in gaps]
+            # The step that ends a prompt brings its first token together with the streams' next ones.
+            tails_s = {client.token_times_s[name][0] for name in others}
+            if beside:
+                gaps_s["tails"] += [gap_s for at_s, gap_s in gaps if at_s in tails_s]
+                gaps_s["beside_without_tails"] += [gap_s for at_s, gap_s in gaps if at_s not in tails_s]
         client.abort(set(names))
         time.sleep(0.5)
         client.drain()
         return {
-            "gaps": {turn: spread(values) for turn, values in gaps_s.items()}, "others_ttft_s": [client.first_token_s[name] for name in others],
+            "gaps": {turn: spread(values) for turn, values in gaps_s.items() if values}, "others_ttft_s": [client.first_token_s[name] for name in others],
             "others_per_s": len(others) / (windows // 2 * window_s),
         }  # fmt: skip
 
@@ -101,12 +108,13 @@ def spread(values: list[float]) -> dict:
     }  # fmt: skip
 
 
-def _gaps(client: Client, names: list[str], began_s: float, ended_s: float) -> list[float]:
-    gaps_s = []
+def _gaps(client: Client, names: list[str], began_s: float, ended_s: float) -> list[tuple[float, float]]:
+    """When each token but the first came, and how long after the one before."""
+    gaps = []
     for name in names:
         times = [at for at in client.token_times_s[name] if began_s <= at <= ended_s]
-        gaps_s += [after - before for before, after in zip(times, times[1:])]
-    return gaps_s
+        gaps += [(after, after - before) for before, after in zip(times, times[1:])]
+    return gaps
 
 
 def main() -> None:

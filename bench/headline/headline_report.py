@@ -109,6 +109,26 @@ def streams_table(results: Results) -> list[str]:
     return lines
 
 
+def tails_table(results: Results) -> list[str]:
+    """Steps that compute the end of a prompt apart from all others beside prompts."""
+    lines = [
+        "| system | prompts beside | steps without a prompt's end, over alone: mean | median | p99 | steps with one, ms: median, p99 | of all steps |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in results.names():
+        system, _, tokens = name.partition("-streams-")
+        gaps = results.cells[name].get("gaps", {})
+        if "tails" not in gaps:
+            continue
+        ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(figures(gaps["beside_without_tails"]), figures(gaps["alone"])))
+        _, median_s, p99_s = figures(gaps["tails"])
+        lines.append(
+            f"| {NAMES[system]} | {tokens} | {ratios} | {median_s * 1e3:.1f}, {p99_s * 1e3:.1f} "
+            f"| {gaps['tails']['count'] / gaps['beside']['count']:.1%} |"
+        )
+    return lines
+
+
 def figures(gaps: dict) -> tuple[float, float, float]:
     """Mean, median and 99th of a hundred, in seconds."""
     return gaps["mean_s"], gaps["permille_s"][500], gaps["permille_s"][990]
@@ -159,6 +179,7 @@ def main() -> None:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()), "",
         "Time to first token, one request in flight, median (range):", "", *ttft_table(results), "",
         "TPOT of 16 running streams, a prompt at a time beside them, link of 20 Gbit/s:", "", *streams_table(results), "",
+        "The same, steps that compute the end of a prompt on their own:", "", *tails_table(results), "",
         "All systems, time to first token, ms:", "", *ttft_of_all(results), "",
         "Under load:", "", *loaded(results), "",
     ]  # fmt: skip

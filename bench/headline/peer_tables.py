@@ -6,7 +6,8 @@ import statistics
 from systems import SYSTEMS
 
 NAMES = {
-    "recompute": "recompute", "shadowserve": "ShadowServe", "generic": "ShadowServe, generic", "synchronous": "ShadowServe, synchronous", "uncompressed": "uncompressed", "gpu-ans": "GPU, nvCOMP ANS",
+    "recompute": "recompute", "shadowserve": "ShadowServe", "generic": "ShadowServe, generic", "near": "ShadowServe, near", "balanced": "ShadowServe, balanced",
+    "synchronous": "ShadowServe, synchronous", "uncompressed": "uncompressed", "gpu-ans": "GPU, nvCOMP ANS",
     "gpu-deflate": "GPU, nvCOMP Deflate", "lmcache": "LMCache CacheGen", "lmcache-async": "LMCache CacheGen, async",
     "lmcache-raw": "LMCache, uncompressed",
 }  # fmt: skip

@@ -6,6 +6,7 @@ import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE.parent / "peers"
+CALIBRATED = ("near", "balanced")  # what engines use whose model has a calibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,12 +16,13 @@ class Places:
     socket: str
     store_port: int  # no link in between
     link_port: int
+    calibration: str  # file for the calibrated profiles
 
 
 def shadowserve(system: str, profile: str, places: Places, name="ShadowServeConnector", module="shadowserve.vllm.connector") -> dict:
     return connector(name, module, {
         "socket": places.socket, "profile": profile, "save_generated": False, "fetch_timeout_ms": 30000,
-        "model_fingerprint": f"headline {system}",
+        "model_fingerprint": f"headline {system}", **({"calibration": places.calibration} if profile in CALIBRATED else {}),
     })  # fmt: skip
 
 
@@ -48,6 +50,8 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
             return shadowserve(system, "kv4", places)
         case "generic":  # what engines use whose model nobody calibrated
             return shadowserve(system, "generic", places)
+        case "near" | "balanced":
+            return shadowserve(system, system, places)
         case "synchronous":  # the same records; only its engine waits
             return shadowserve("shadowserve", "kv4", places, "SynchronousConnector", "synchronous")
         case "uncompressed":
@@ -60,7 +64,7 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
 
 
 SYSTEMS = (
-    "recompute", "shadowserve", "generic", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw"
+    "recompute", "shadowserve", "generic", "near", "balanced", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw"
 )  # fmt: skip
 
 
@@ -80,4 +84,4 @@ def environment(system: str, places: Places) -> dict[str, str]:
 
 
 def through_plane(system: str) -> bool:
-    return system in ("shadowserve", "generic", "synchronous", "uncompressed")
+    return system in ("shadowserve", "generic", *CALIBRATED, "synchronous", "uncompressed")
