@@ -34,6 +34,8 @@ SHAPES = {
 PROMPTS = 3  # different ones of each length; repetitions take turns
 STREAMS = 16
 WINDOW_S = 1.0
+STREAM_TOKENS_A_WINDOW = 250  # more than any engine decodes in one stream
+SMALLEST_SHARE = 1 / 64  # of the values' bytes: nobody's records are smaller than that, so whoever received less fetched nothing
 # The data plane without one of its ideas: two parts in all of it instead of some in every stage; symbols and values through
 # memory between stages instead of one pass.
 PLANES = {"two-slots": ["--fetch-slots", "2"], "stages-apart": ["--separate-stages", "true"]}
@@ -117,8 +119,20 @@ class Bench:
             measured = measure()
         except (EOFError, OSError):  # an engine's failure under load is a result, too
             return say(f"{name}: its engine ended")
+        if measured["moved"]["wire_bytes"] < self._bytes_of_hits(name, measured) * SMALLEST_SHARE:
+            return say(f"{name}: not kept, for nothing was fetched: these were no hits")
         file.write_text(json.dumps(measured))
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
+
+    def _bytes_of_hits(self, name: str, measured: dict) -> int:
+        """Of the values of all prompts that came beside or instead of others, which all are stored; 0 for who computes them."""
+        prompts = len(measured.get("others_ttft_s", measured.get("ttft_s", [])))
+        tokens = next(int(part) for part in name.split("-") if part.isdigit() and int(part) >= 1024)
+        return 0 if name.startswith("recompute-") else prompts * tokens * self._token_bytes()
+
+    def _token_bytes(self) -> int:
+        shape = SHAPES[self._chosen.shape]
+        return shape["layers"] * 2 * shape["kv_heads"] * shape["hidden"] // shape["heads"] * 2
 
     def attached(self) -> int:
         return sum(through_plane(name) for name in self._engines)
@@ -195,15 +209,20 @@ class Bench:
     def _streams(self, gbit: float, seeds: dict[int, list[int]]) -> None:
         self._world.link(gbit, self.attached())
         link = "" if gbit == 20 else f"{gbit:g}gbit-"
-        windows = 4 * max(1, round(self._chosen.stream_seconds / WINDOW_S / 2))  # in fours: see streams()
         for system in self._engines:
             for tokens in (8192, 16384):
                 if link and system in ("recompute", "synchronous"):
                     continue
                 if system != "uncompressed" and tokens in seeds:
                     self.cell(f"{system}-streams-{link}{tokens}", lambda: self.ask(
-                        system, do="streams", streams=STREAMS, windows=windows, window_s=WINDOW_S, seeds=seeds[tokens],
+                        system, do="streams", streams=STREAMS, windows=self._windows(tokens), window_s=WINDOW_S, seeds=seeds[tokens],
                         tokens=tokens))  # fmt: skip
+
+    def _windows(self, tokens: int) -> int:
+        """In fours, see streams(). No more than the KV cache has room for: prompts that wait for pages would say nothing."""
+        for_streams = self._chosen.kv_gib * 2**30 / self._token_bytes() - tokens
+        fours = min(self._chosen.stream_seconds / WINDOW_S / 4, for_streams / STREAMS / STREAM_TOKENS_A_WINDOW / 4)
+        return 4 * max(1, int(fours))
 
     def close(self) -> None:
         for connection in self._engines.values():
@@ -256,7 +275,7 @@ def main() -> None:
     arguments.add_argument("--systems", default="recompute,shadowserve,uncompressed", help=", ".join(SYSTEMS))
     arguments.add_argument("--rates", default="5,10,20,40", help="Gbit/s of the link; unlimited is always measured too, last; streams behind the first")
     arguments.add_argument("--contexts", default="4,8,16,32", help="prompt lengths in units of 1,024 tokens")
-    arguments.add_argument("--stream-seconds", type=float, default=8, help="of each interference cell, half of them with others")
+    arguments.add_argument("--stream-seconds", type=float, default=16, help="of each interference cell, half of them with others")
     arguments.add_argument("--loaded-rates", default="10,20,40", help="Gbit/s at which requests also come at random and all at once; may be empty")
     arguments.add_argument("--arrivals", default="2,4,6", help="Poisson arrivals a second")
     arguments.add_argument("--load-seconds", type=float, default=8)

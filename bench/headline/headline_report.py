@@ -11,7 +11,7 @@ import statistics
 
 from peer_plot import plot_peers
 from peer_tables import NAMES, loaded, ttft_of_all
-from systems import SYSTEMS
+from systems import CALIBRATED, SYSTEMS
 
 STEP_S = 0.005  # what a hit may cost beside the link and one decode step
 
@@ -50,15 +50,15 @@ def middle(values: list[float]) -> str:
 
 
 def ttft_table(results: Results) -> list[str]:
-    """A row for each rate and context: what was measured, the bound, and the ratios that were asked for."""
+    """A row for each rate, context and profile: what was measured, the bound, and the ratios that were asked for."""
     lines = [
-        "| link, Gbit/s | prompt | recompute, ms | ShadowServe, ms | uncompressed, ms | bytes/rate, ms | over bytes/rate + step + 5 ms "
+        "| link, Gbit/s | prompt | recompute, ms | system | its hits, ms | uncompressed, ms | bytes/rate, ms | over bytes/rate + step + 5 ms "
         "| times faster than recompute | fetched for each, ratio |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     step_s = alone_gap(results)
-    for rate, tokens in rates_and_contexts(results):
-        cell = results.cell(f"shadowserve-ttft-{rate}-{tokens}")
+    for rate, tokens, system in rates_and_contexts(results):
+        cell = results.cell(f"{system}-ttft-{rate}-{tokens}")
         hits, computed = cell["ttft_s"], results.ttft(f"recompute-ttft-{tokens}")
         moved = cell["moved"]
         gbit = None if rate == "unlimited" else float(rate.removesuffix("gbit"))
@@ -67,17 +67,19 @@ def ttft_table(results: Results) -> list[str]:
         over = f"{statistics.median(hits) / (wire_s + step_s + STEP_S):.2f}" if wire_s and step_s else ""
         faster = f"{statistics.median(computed) / statistics.median(hits):.2f}" if computed else ""
         lines.append(
-            f"| {'none' if gbit is None else f'{gbit:g}'} | {tokens} | {middle(computed)} | {middle(hits)} "
+            f"| {'none' if gbit is None else f'{gbit:g}'} | {tokens} | {middle(computed)} | {NAMES[system]} | {middle(hits)} "
             f"| {middle(results.ttft(f'uncompressed-ttft-{rate}-{tokens}'))} | {f'{wire_s * 1e3:.0f}' if wire_s else ''} "
             f"| {over} | {faster} | {moved['value_bytes'] / len(hits) / 2**20:.0f} MiB, {ratio:.2f}x |"
         )
     return lines
 
 
-def rates_and_contexts(results: Results) -> list[tuple[str, int]]:
-    found = [name.split("-")[2:] for name in results.names() if name.startswith("shadowserve-ttft-")]
-    order = {rate: float("inf") if rate == "unlimited" else float(rate.removesuffix("gbit")) for rate, _ in found}
-    return sorted(((rate, int(tokens)) for rate, tokens in found), key=lambda each: (order[each[0]], each[1]))
+def rates_and_contexts(results: Results, systems: tuple[str, ...] = ("shadowserve", "generic", *CALIBRATED)) -> list[tuple[str, int, str]]:
+    """Of hits through the data plane, slow links first."""
+    found = [(rate, int(tokens), system) for name in results.names() for system in systems
+             if name.startswith(f"{system}-ttft-") for rate, tokens in [name.split("-")[2:]]]  # fmt: skip
+    order = {rate: float("inf") if rate == "unlimited" else float(rate.removesuffix("gbit")) for rate, _, _ in found}
+    return sorted(found, key=lambda each: (order[each[0]], each[1], systems.index(each[2])))
 
 
 def alone_gap(results: Results) -> float | None:
@@ -141,7 +143,7 @@ def plot(results: Results, file: pathlib.Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    points = [(rate, tokens) for rate, tokens in rates_and_contexts(results) if rate != "unlimited"]
+    points = [(rate, tokens) for rate, tokens, _ in rates_and_contexts(results, ("shadowserve",)) if rate != "unlimited"]
     contexts = sorted({tokens for _, tokens in points})
     figure, panels = pyplot.subplots(1, len(contexts), figsize=(3.4 * len(contexts), 3.2), squeeze=False)
     for panel, tokens in zip(panels[0], contexts):

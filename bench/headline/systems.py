@@ -34,11 +34,11 @@ def gpu_decompress(coder: str, places: Places) -> dict:
     })  # fmt: skip
 
 
-def connector(name: str, module: str | None, extra: dict) -> dict:
-    described = {"kv_connector": name, "kv_role": "kv_both", "kv_connector_extra_config": extra}
-    if module:
-        described |= {"kv_connector_module_path": module, "kv_load_failure_policy": "recompute"}
-    return described
+def connector(name: str, module: str, extra: dict) -> dict:
+    return {
+        "kv_connector": name, "kv_connector_module_path": module, "kv_role": "kv_both", "kv_load_failure_policy": "recompute",
+        "kv_connector_extra_config": extra,
+    }  # fmt: skip
 
 
 def kv_transfer_config(system: str, places: Places) -> dict | None:
@@ -59,7 +59,7 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
         case "gpu-ans" | "gpu-deflate":
             return gpu_decompress(system.removeprefix("gpu-"), places)
         case "lmcache" | "lmcache-async" | "lmcache-raw":
-            return connector("LMCacheConnectorV1", None, {})
+            return connector("RepairedLMCacheConnector", "lmcache_repaired", {})
     raise SystemExit(f"headline: there is no system {system}")
 
 

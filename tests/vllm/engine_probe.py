@@ -119,10 +119,15 @@ class EngineProbe:
             if work.loads:
                 worker.start_loads = start_loads
                 # Cut once, the link would be back before a job has lost its patience.
-                threading.Thread(target=_keep_cutting, args=(connector._settings.socket, 0.8), daemon=True).start()
+                self.probe_cutting = threading.Thread(target=_keep_cutting, args=(connector._settings.socket, 0.8), daemon=True)
+                self.probe_cutting.start()
             start_loads(work)
 
         worker.start_loads = start_and_cut
+
+    def probe_cuts(self) -> bool:
+        """The link that probe_cut_link() cuts is still being cut."""
+        return (cutting := getattr(self, "probe_cutting", None)) is not None and cutting.is_alive()
 
     def probe_forget(self) -> None:
         self.kept_values.clear()

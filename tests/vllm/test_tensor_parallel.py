@@ -183,6 +183,8 @@ def test_a_rank_that_loses_its_link_during_a_fetch(engine):
     assert placed[0] == chunks and placed[1] < chunks and failed[0] == {}
     assert failed[1] == {"plane_down": chunks - placed[1]}
     assert answer.agrees_with(computed, ROUNDING)
+    wait_for("nobody cuts the rank's link any more", lambda: not any(engine.call_all("probe_cuts")))
+    wait_for("all ranks are connected", lambda: all(totals["connected"] for totals in engine.call_all("probe_totals")))
     engine.wait_until_connected()
     check_recovered(engine, prompt, computed)
 

@@ -2,10 +2,11 @@
 
     python tools/models/tiny_deepseek.py OUT_DIR [--seed N]
 
-7.8 million parameters, 4,608 bytes of bfloat16 latent KV per token: 4 layers of 512 + 64 values, the sizes of DeepSeek-V2 and
-V3, which are the only ones that vLLM's kernel for CPUs takes. No experts. It shares the tiny Llama's vocabulary and its
-reasons (tiny_llama.py), but not its gain of queries and keys: prompts and single tokens go through different kernels, which
-round in different places, and with scores that wide the engine's own answers to the same question are far apart.
+9.8 million parameters, 4,608 bytes of bfloat16 latent KV per token: 4 layers of 512 + 64 values. That, and heads of 128 + 64 and
+128, are the sizes of DeepSeek-V2 and V3: vLLM's kernels, for CPUs and for GPUs, take no others. No experts. It shares the tiny
+Llama's vocabulary and its reasons (tiny_llama.py), but not its gain of queries and keys: prompts and single tokens go through
+different kernels, which round in different places, and with scores that wide the engine's own answers to the same question are
+far apart.
 """
 
 import json
@@ -21,8 +22,8 @@ HIDDEN = 256
 HEADS = 4
 LATENT = 512
 ROTARY = 64
-NOPE = 32
-VALUE = 64
+NOPE = 128
+VALUE = 128
 FEED_FORWARD = 512
 TOKENS_MAX = 8192
 
