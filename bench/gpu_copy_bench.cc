@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "contract/check.h"
+#include "figures.h"
 #include "kernels/cuda_copy_engine.h"
 #include "kernels/paged_move.h"
 #include "kernels/paged_trial.h"
@@ -28,30 +29,6 @@ namespace {
 constexpr uint64_t kStagingBytes = uint64_t{256} << 20;
 // The data plane's fetch slots by default: so many copies are under way at once.
 constexpr size_t kInFlight = 16;
-
-int repeats = 9;
-
-struct Figure {
-  double least = 0, median = 0, most = 0;
-};
-
-Figure figure_of(const std::function<double()>& run) {
-  run();  // the first one pays for what is lazy
-  std::vector<double> all(static_cast<size_t>(repeats));
-  for (double& value : all) value = run();
-  std::sort(all.begin(), all.end());
-  return {all.front(), all[all.size() / 2], all.back()};
-}
-
-std::string text(const Figure& figure) {
-  char out[64];
-  std::snprintf(out, sizeof(out), "%.1f [%.1f-%.1f]", figure.median, figure.least, figure.most);
-  return out;
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 void check(cudaError_t error) { SS_CHECK(error == cudaSuccess, cudaGetErrorString(error)); }
 
@@ -275,7 +252,7 @@ void bench_all_kernels() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 1) repeats = std::max(1, std::atoi(argv[1]));
+  if (argc > 1) bench_repeats = std::max(1, std::atoi(argv[1]));
   const DeviceMemoryHandle handle = staging_of_another_process();  // before CUDA: it does not survive a fork
   if (gpu_count() == 0) {
     std::printf("gpu_copy_bench: there is no GPU here, nothing to measure\n");
@@ -286,7 +263,8 @@ int main(int argc, char** argv) {
   int driver = 0;
   check(cudaDriverGetVersion(&driver));
   std::printf("%s, %d multiprocessors, driver for CUDA %d.%d; median [least-most] of %d runs\n",
-              properties.name, properties.multiProcessorCount, driver / 1000, driver % 1000 / 10, repeats);
+              properties.name, properties.multiProcessorCount, driver / 1000, driver % 1000 / 10,
+              bench_repeats);
   auto region = SharedRegion::create("gpu-copy-bench", kInFlight * (4 << 20));
   SS_CHECK(region, "slots can be had");
   check(cudaFree(nullptr));  // the context, which nobody below shall pay for

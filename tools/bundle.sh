@@ -65,7 +65,7 @@ echo "bundle: programs"
 take_program "$build/apps/shadowserve"
 take_program "$(command -v redis-server)"
 for program in src/kernels_test src/control_test src/plane_test tests/gpu/{paged_gpu_test,paged_mover_gpu_test,copy_across_test} \
-  bench/{gpu_copy_bench,gpu_deliverer}; do
+  bench/{gpu_copy_bench,gpu_pages_bench,gpu_deliverer}; do
   if [[ -x $build/$program ]]; then take_program "$build/$program"; fi
 done
 scatter=$build/bench/libss_scatter.so

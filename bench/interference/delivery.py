@@ -9,6 +9,7 @@ from compute import HEAD_DIM, KV_HEADS, LAYERS
 
 STAGING_BYTES = 512 << 20
 BLOCKS = 4096  # of 16 tokens: 8 GiB of pages
+PAGE_BYTES = 16 * KV_HEADS * HEAD_DIM * 2  # a layer's keys or values
 
 
 class Idle:
@@ -55,9 +56,9 @@ class Dma:
 
     name = "DMA by the data plane"
 
-    def __init__(self, programs: pathlib.Path, staging: Staging, cores: str):
+    def __init__(self, programs: pathlib.Path, staging: Staging, cores: str, *options: str):
         self._process = subprocess.Popen(
-            ["taskset", "-c", cores, str(programs / "gpu_deliverer")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["taskset", "-c", cores, str(programs / "gpu_deliverer"), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._say(staging.handle())
         if self._process.stdout.readline().strip() != "ready":
@@ -78,6 +79,15 @@ class Dma:
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(10)
+
+
+class DmaIntoPages(Dma):
+    """The same, but straight into pages: no staging memory, no scatter. ShadowServe does not do that."""
+
+    name = "DMA straight into pages"
+
+    def __init__(self, programs: pathlib.Path, pages: Staging, cores: str):
+        super().__init__(programs, pages, cores, str(PAGE_BYTES))
 
 
 class DmaAndScatter:

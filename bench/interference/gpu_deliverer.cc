@@ -1,9 +1,10 @@
 // The data plane's side of the interference bench: a process that DMAs slots into another process's GPU
 // memory at a chosen rate, with the copy engine that the plane uses.
 //
-//   gpu_deliverer        a handle of staging memory in hexadecimal on the first line of stdin; then a line
-//                        each: GB/s (0: as fast as it goes) starts, "stop" ends and is answered "BYTES
-//                        SECONDS"
+//   gpu_deliverer [PAGE_BYTES]   a handle of staging memory in hexadecimal on the first line of stdin; then
+//                                a line each: GB/s (0: as fast as it goes) starts, "stop" ends and is
+//                                answered "BYTES SECONDS". With PAGE_BYTES what is told as staging memory
+//                                is taken for pages: slots go there in pieces, anywhere.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -18,6 +19,7 @@
 #include "kernels/cuda_copy_engine.h"
 #include "kernels/device_memory.h"
 #include "memory/shared_region.h"
+#include "page_copies.h"
 
 using namespace shadowserve;
 
@@ -37,7 +39,7 @@ DeviceMemoryHandle handle_from(const std::string& hex) {
 
 class Deliverer {
  public:
-  explicit Deliverer(const DeviceMemoryHandle& handle) {
+  Deliverer(const DeviceMemoryHandle& handle, size_t page_bytes) {
     auto region = SharedRegion::create("gpu-deliverer", kSlots * kSlotBytes);
     SS_CHECK(region, "slots can be had");
     region_ = std::move(*region);
@@ -50,19 +52,25 @@ class Deliverer {
     auto engine = CudaCopyEngine::create(0, slots_);
     SS_CHECK(engine, "a copy engine can be made");
     engine_ = std::move(*engine);
+    if (page_bytes > 0)
+      pages_.emplace(std::span(staging_.data(), staging_.size()), kSlotBytes, page_bytes, true);
   }
 
   /// Starts the next slot's copy if it is due; bytes that have arrived.
   uint64_t step(bool due) {
     if (due && under_way_ < kSlots) {
       std::byte* const from = slots_.span().data() + next_ % kSlots * kSlotBytes;
-      std::byte* const to = staging_.data() + next_ * kSlotBytes % (staging_.size() - kSlotBytes + 1);
-      SS_CHECK(engine_->submit({to, from, kSlotBytes, next_}),
-               "there are fewer slots than the engine's depth");
+      if (pages_) {
+        pages_->submit(from);
+      } else {
+        std::byte* const to = staging_.data() + next_ * kSlotBytes % (staging_.size() - kSlotBytes + 1);
+        SS_CHECK(engine_->submit({to, from, kSlotBytes, next_}),
+                 "there are fewer slots than the engine's depth");
+      }
       ++next_, ++under_way_;
     }
     CopyDone done[kSlots];
-    const size_t ended = engine_->poll(done);
+    const size_t ended = pages_ ? pages_->poll() : engine_->poll(done);
     under_way_ -= ended;
     return ended * kSlotBytes;
   }
@@ -72,15 +80,16 @@ class Deliverer {
   DeviceMemory staging_;
   RegisteredMemory slots_;
   std::unique_ptr<CudaCopyEngine> engine_;
+  std::optional<PageCopies> pages_;
   size_t next_ = 0, under_way_ = 0;
 };
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   std::string line;
   std::getline(std::cin, line);
-  Deliverer deliverer(handle_from(line));
+  Deliverer deliverer(handle_from(line), argc > 1 ? std::stoul(argv[1]) : 0);
   fmt::print("ready\n");
   std::fflush(stdout);
   std::optional<Paced> paced;

@@ -18,13 +18,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "peers")]
 
 from compute import works  # noqa: E402
-from delivery import Dma, DmaAndScatter, Idle, Staging  # noqa: E402
+from delivery import Dma, DmaAndScatter, DmaIntoPages, Idle, Staging  # noqa: E402
 
 
 def deliveries(programs: pathlib.Path, cores: str) -> list:
     staging = Staging(programs)
     dma = Dma(programs, staging, cores)
-    made = [Idle(), dma, DmaAndScatter(dma, staging)]
+    made = [Idle(), dma, DmaIntoPages(programs, staging, cores), DmaAndScatter(dma, staging)]
     try:
         from gpu_decompression import GpuDecompression
 
