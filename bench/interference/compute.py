@@ -6,6 +6,7 @@ import torch
 
 HIDDEN, INNER, LAYERS, HEADS, KV_HEADS, HEAD_DIM = 4096, 14336, 32, 32, 8, 128
 DECODE_BATCH, PREFILL_TOKENS = 32, 4096
+INPUTS, INPUT_BYTES = 8, 4096
 
 
 class Model:
@@ -60,12 +61,35 @@ class Work:
         until_s = time.perf_counter() + seconds
         while time.perf_counter() < until_s:
             began_s = time.perf_counter()
-            self._graph.replay()
+            self._step()
             torch.cuda.current_stream().synchronize()
             took_s.append(time.perf_counter() - began_s)
         return took_s[1:]
 
+    def _step(self) -> None:
+        self._graph.replay()
+
+
+class WorkWithInputs(Work):
+    """An engine also sends block tables and positions to the GPU before a step and takes the sampled tokens back: small copies,
+    which may have to wait behind large ones."""
+
+    def __init__(self, model: Model, tokens: int, attend: bool):
+        super().__init__(model, tokens, attend)
+        self._host = [torch.zeros(INPUT_BYTES, dtype=torch.uint8, pin_memory=True) for _ in range(INPUTS)]
+        self._device = [each.cuda() for each in self._host]
+
+    def _step(self) -> None:
+        for host, device in zip(self._host, self._device):
+            device.copy_(host, non_blocking=True)
+        super()._step()
+        self._host[0].copy_(self._device[0], non_blocking=True)
+
 
 def works() -> dict[str, Work]:
     model = Model()
-    return {"decode": Work(model, DECODE_BATCH, attend=False), "prefill": Work(model, PREFILL_TOKENS, attend=True)}
+    return {
+        "decode": Work(model, DECODE_BATCH, attend=False),
+        "decode with small copies": WorkWithInputs(model, DECODE_BATCH, attend=False),
+        "prefill": Work(model, PREFILL_TOKENS, attend=True),
+    }  # fmt: skip
