@@ -21,6 +21,7 @@ import tempfile
 import time
 
 from headline_world import World
+from hits import fetched_too_little
 from made_up_calibration import made_up_calibration
 from systems import CALIBRATED, SYSTEMS, Places, environment, kv_transfer_config, through_plane
 
@@ -35,7 +36,6 @@ PROMPTS = 3  # different ones of each length; repetitions take turns
 STREAMS = 16
 WINDOW_S = 1.0
 STREAM_TOKENS_A_WINDOW = 250  # more than any engine decodes in one stream
-SMALLEST_SHARE = 1 / 64  # of the values' bytes: nobody's records are smaller than that, so whoever received less fetched nothing
 # The data plane without one of its ideas: two parts in all of it instead of some in every stage; symbols and values through
 # memory between stages instead of one pass.
 PLANES = {"two-slots": ["--fetch-slots", "2"], "stages-apart": ["--separate-stages", "true"]}
@@ -119,16 +119,10 @@ class Bench:
             measured = measure()
         except (EOFError, OSError):  # an engine's failure under load is a result, too
             return say(f"{name}: its engine ended")
-        if measured["moved"]["wire_bytes"] < self._bytes_of_hits(name, measured) * SMALLEST_SHARE:
+        if fetched_too_little(name, measured, self._token_bytes()):
             return say(f"{name}: not kept, for nothing was fetched: these were no hits")
         file.write_text(json.dumps(measured))
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
-
-    def _bytes_of_hits(self, name: str, measured: dict) -> int:
-        """Of the values of all prompts that came beside or instead of others, which all are stored; 0 for who computes them."""
-        prompts = len(measured.get("others_ttft_s", measured.get("ttft_s", [])))
-        tokens = next(int(part) for part in name.split("-") if part.isdigit() and int(part) >= 1024)
-        return 0 if name.startswith("recompute-") else prompts * tokens * self._token_bytes()
 
     def _token_bytes(self) -> int:
         shape = SHAPES[self._chosen.shape]
