@@ -23,15 +23,10 @@ import time
 from headline_world import World
 from hits import fetched_too_little
 from made_up_calibration import made_up_calibration
+from shapes import SHAPES, token_bytes, write_model
 from systems import CALIBRATED, SYSTEMS, Places, environment, kv_transfer_config, through_plane
 
 HERE = pathlib.Path(__file__).resolve().parent
-# What decides speed: layers, sizes, how many heads share a KV head. Weights are random.
-SHAPES = {
-    "llama-8b": dict(layers=32, hidden=4096, inner=14336, heads=32, kv_heads=8, vocabulary=128256),
-    "tiny": dict(layers=2, hidden=256, inner=512, heads=4, kv_heads=2, vocabulary=32768),  # to try the bench itself
-    "qwen-7b": dict(layers=28, hidden=3584, inner=18944, heads=28, kv_heads=4, vocabulary=152064),
-}
 PROMPTS = 3  # different ones of each length; repetitions take turns
 STREAMS = 16
 WINDOW_S = 1.0
@@ -39,19 +34,6 @@ STREAM_TOKENS_A_WINDOW = 250  # more than any engine decodes in one stream
 # The data plane without one of its ideas: two parts in all of it instead of some in every stage; symbols and values through
 # memory between stages instead of one pass.
 PLANES = {"two-slots": ["--fetch-slots", "2"], "stages-apart": ["--separate-stages", "true"]}
-
-
-def write_model(folder: pathlib.Path, shape: dict) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
-        "num_hidden_layers": shape["layers"], "hidden_size": shape["hidden"], "intermediate_size": shape["inner"],
-        "num_attention_heads": shape["heads"], "num_key_value_heads": shape["kv_heads"],
-        "head_dim": shape["hidden"] // shape["heads"], "vocab_size": shape["vocabulary"],
-        "max_position_embeddings": 65536, "rope_theta": 500000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-        "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2,
-    }))  # fmt: skip
-    return str(folder)
 
 
 class Bench:
@@ -119,14 +101,10 @@ class Bench:
             measured = measure()
         except (EOFError, OSError):  # an engine's failure under load is a result, too
             return say(f"{name}: its engine ended")
-        if fetched_too_little(name, measured, self._token_bytes()):
+        if fetched_too_little(name, measured, token_bytes(SHAPES[self._chosen.shape])):
             return say(f"{name}: not kept, for nothing was fetched: these were no hits")
         file.write_text(json.dumps(measured))
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
-
-    def _token_bytes(self) -> int:
-        shape = SHAPES[self._chosen.shape]
-        return shape["layers"] * 2 * shape["kv_heads"] * shape["hidden"] // shape["heads"] * 2
 
     def attached(self) -> int:
         return sum(through_plane(name) for name in self._engines)
@@ -214,7 +192,7 @@ class Bench:
 
     def _windows(self, tokens: int) -> int:
         """In fours, see streams(). No more than the KV cache has room for: prompts that wait for pages would say nothing."""
-        for_streams = self._chosen.kv_gib * 2**30 / self._token_bytes() - tokens
+        for_streams = self._chosen.kv_gib * 2**30 / token_bytes(SHAPES[self._chosen.shape]) - tokens
         fours = min(self._chosen.stream_seconds / WINDOW_S / 4, for_streams / STREAMS / STREAM_TOKENS_A_WINDOW / 4)
         return 4 * max(1, int(fours))
 

@@ -9,30 +9,30 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "bench" / "headline"))
 
 from hits import fetched_too_little  # noqa: E402
+from shapes import SHAPES, token_bytes  # noqa: E402
 
 RESULTS = CHECKOUT / "docs" / "results" / "headline"
-TOKEN_BYTES = {"llama-8b": 32 * 2 * 8 * 128 * 2, "qwen-7b": 28 * 2 * 4 * 128 * 2}
 
 
 def cells():
     for file in sorted(RESULTS.glob("*.json")):
-        shape = next((shape for shape in TOKEN_BYTES if file.name.startswith(shape)), None)
+        shape = next((shape for shape in SHAPES if file.name.startswith(shape)), None)
         for name, cell in json.loads(file.read_text()).items() if shape else ():
             if "moved" in cell:
-                yield f"{file.name}: {name}", name, cell, TOKEN_BYTES[shape]
+                yield f"{file.name}: {name}", name, cell, token_bytes(SHAPES[shape])
 
 
 class Results(unittest.TestCase):
     def test_hits_were_fetched(self):
-        found = [where for where, name, cell, token_bytes in cells() if fetched_too_little(name, cell, token_bytes)]
+        found = [where for where, name, cell, bytes_each in cells() if fetched_too_little(name, cell, bytes_each)]
         self.assertEqual(found, [])
         self.assertGreater(sum(not name.startswith("recompute") for _, name, _, _ in cells()), 100, "there are results to look at")
 
     def test_a_miss_is_found_out(self):
         """As LMCache 0.5.0 answered: four bytes a request, and a time that is no hit's."""
         missed = {"ttft_s": [0.65, 0.70, 0.67], "moved": {"wire_bytes": 12}}
-        self.assertTrue(fetched_too_little("lmcache-ttft-20gbit-8192", missed, TOKEN_BYTES["llama-8b"]))
-        self.assertFalse(fetched_too_little("recompute-ttft-8192", missed, TOKEN_BYTES["llama-8b"]))
+        self.assertTrue(fetched_too_little("lmcache-ttft-20gbit-8192", missed, token_bytes(SHAPES["llama-8b"])))
+        self.assertFalse(fetched_too_little("recompute-ttft-8192", missed, token_bytes(SHAPES["llama-8b"])))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""The models of the bench: sizes of real ones, weights of none."""
+
+import json
+import pathlib
+
+# What decides speed: layers, sizes, how many heads share a KV head. Weights are random.
+SHAPES = {
+    "llama-8b": dict(layers=32, hidden=4096, inner=14336, heads=32, kv_heads=8, vocabulary=128256),
+    "tiny": dict(layers=2, hidden=256, inner=512, heads=4, kv_heads=2, vocabulary=32768),  # to try the bench itself
+    "qwen-7b": dict(layers=28, hidden=3584, inner=18944, heads=28, kv_heads=4, vocabulary=152064),
+}
+
+
+def write_model(folder: pathlib.Path, shape: dict) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16",
+        "num_hidden_layers": shape["layers"], "hidden_size": shape["hidden"], "intermediate_size": shape["inner"],
+        "num_attention_heads": shape["heads"], "num_key_value_heads": shape["kv_heads"],
+        "head_dim": shape["hidden"] // shape["heads"], "vocab_size": shape["vocabulary"],
+        "max_position_embeddings": 65536, "rope_theta": 500000.0, "rms_norm_eps": 1e-5, "hidden_act": "silu",
+        "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2,
+    }))  # fmt: skip
+    return str(folder)
+
+
+def token_bytes(shape: dict) -> int:
+    """Of a token's keys and values in bf16."""
+    return shape["layers"] * 2 * shape["kv_heads"] * shape["hidden"] // shape["heads"] * 2
