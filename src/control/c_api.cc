@@ -188,7 +188,7 @@ ss_error ss_page_bytes(const ss_page_shape* shape, uint64_t* values_bytes, uint6
   const auto checked = page_shape(shape);
   if (!checked) return code(checked.error());
   *values_bytes = uint64_t{checked->planes} * checked->page_tokens * checked->row_bytes();
-  *page_bytes = (checked->kv_heads - 1) * checked->head_stride_bytes + checked->head_bytes();
+  *page_bytes = checked->span_bytes();
   return 0;
 }
 

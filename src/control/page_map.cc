@@ -12,13 +12,12 @@ Result<void> PageMap::validate(std::string& message) const {
                           geometry.chunk_tokens);
     return fail(Error::kConfig);
   }
-  const uint64_t last_head = (shape.kv_heads - 1) * shape.head_stride_bytes + shape.head_bytes();
   if (pages > 1 && page_stride_bytes < shape.head_bytes()) {
     message = fmt::format("page_stride_bytes {} is less than one head's {} bytes", page_stride_bytes,
                           shape.head_bytes());
     return fail(Error::kConfig);
   }
-  if (pages == 0 || pages > INT32_MAX || last_head > uint64_t{1} << 40 ||
+  if (pages == 0 || pages > INT32_MAX || shape.span_bytes() > uint64_t{1} << 40 ||
       page_stride_bytes > uint64_t{1} << 40) {
     message = fmt::format("{} pages, {} bytes apart, is out of range", pages, page_stride_bytes);
     return fail(Error::kConfig);

@@ -37,6 +37,8 @@ struct PageShape {
 
   size_t plane_bytes() const { return size_t{page_tokens} * head_dim * element_bytes; }  ///< of one head
   size_t head_bytes() const { return planes * plane_bytes(); }
+  /// From the first head's start to the last one's end.
+  uint64_t span_bytes() const { return (kv_heads - 1) * head_stride_bytes + head_bytes(); }
   size_t channels() const { return size_t{kv_heads} * head_dim; }
   size_t row_bytes() const { return channels() * element_bytes; }
 
