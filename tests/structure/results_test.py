@@ -11,6 +11,8 @@ sys.path.insert(0, str(CHECKOUT / "bench" / "headline"))
 from hits import fetched_too_little  # noqa: E402
 from shapes import SHAPES, token_bytes  # noqa: E402
 
+# Runs from before bytes were counted for every cell; all of ShadowServe itself, and of recomputing.
+UNCOUNTED = ("llama-8b-scatter-variants.json", "llama-8b-ttft.json")
 RESULTS = CHECKOUT / "docs" / "results" / "headline"
 
 
@@ -18,7 +20,7 @@ def cells():
     for file in sorted(RESULTS.glob("*.json")):
         shape = next((shape for shape in SHAPES if file.name.startswith(shape)), None)
         for name, cell in json.loads(file.read_text()).items() if shape else ():
-            if "moved" in cell:
+            if name != "machine" and ("moved" in cell or file.name not in UNCOUNTED):
                 yield f"{file.name}: {name}", name, cell, token_bytes(SHAPES[shape])
 
 

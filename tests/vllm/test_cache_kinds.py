@@ -51,14 +51,12 @@ def reports(tiny_model, latent_model, redis, plane, tmp_path_factory) -> dict:
     wanted = {
         "e4m3": engine(tiny_model, trip(), e4m3),
         "e4m3 alone": engine(tiny_model, fresh(), e4m3, model_fingerprint="other"),
-        "e5m2": engine(tiny_model, trip()[:2], e5m2, profile="raw"),
+        **{kind: engine(tiny_model, trip()[:2], e5m2, profile="raw") for kind in E5M2},
         "bf16": engine(tiny_model, trip()[:1], profile="raw"),
         "latent": engine(latent_model, trip()),
         "latent alone": engine(latent_model, fresh(), model_fingerprint="other"),
         "latent kv4": engine(latent_model, trip()[:2], profile="kv4"),
     }
-    if not E5M2:
-        del wanted["e5m2"]
     reports, log = run_engines(tmp_path_factory.mktemp("kinds"), *wanted.values())
     return dict(zip(wanted, reports, strict=True)) | {"log": log}
 
