@@ -22,7 +22,6 @@ import time
 
 from headline_world import World
 from hits import fetched_too_little
-from made_up_calibration import made_up_calibration
 from shapes import SHAPES, token_bytes, write_model
 from systems import CALIBRATED, SYSTEMS, Places, environment, kv_transfer_config, through_plane
 
@@ -40,6 +39,7 @@ class Bench:
     def __init__(self, out: pathlib.Path, chosen: argparse.Namespace):
         self._out = out
         self._chosen = chosen
+        self._shape = SHAPES[chosen.shape]
         self._work = pathlib.Path(tempfile.mkdtemp(prefix="headline-"))
         self._world = World(self._work, chosen.plane_cores, chosen.store_cores)
         self._engines: dict[str, multiprocessing.connection.Connection] = {}
@@ -47,14 +47,14 @@ class Bench:
 
     def start_engines(self, systems: list[str]) -> None:
         """All at once: that takes as long as one."""
-        model = write_model(self._work / "model", SHAPES[self._chosen.shape])
+        model = write_model(self._work / "model", self._shape)
         self._world.link(None, engines=0)
         waiting = []
         calibration = self._work / "made-up.cal"
         if set(systems) & set(CALIBRATED):
-            shape = SHAPES[self._chosen.shape]
-            calibration.write_bytes(made_up_calibration(
-                shape["hidden"], shape["layers"], shape["kv_heads"], shape["hidden"] // shape["heads"]))  # fmt: skip
+            from made_up_calibration import made_up_calibration  # torch and the codec: not for those who need none
+
+            calibration.write_bytes(made_up_calibration(self._shape))
         places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port, str(calibration))
         for name in systems:
             address = str(self._work / f"{name}.sock")
@@ -101,7 +101,7 @@ class Bench:
             measured = measure()
         except (EOFError, OSError):  # an engine's failure under load is a result, too
             return say(f"{name}: its engine ended")
-        if fetched_too_little(name, measured, token_bytes(SHAPES[self._chosen.shape])):
+        if fetched_too_little(name, measured, token_bytes(self._shape)):
             return say(f"{name}: not kept, for nothing was fetched: these were no hits")
         file.write_text(json.dumps(measured))
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
@@ -192,7 +192,7 @@ class Bench:
 
     def _windows(self, tokens: int) -> int:
         """In fours, see streams(). No more than the KV cache has room for: prompts that wait for pages would say nothing."""
-        for_streams = self._chosen.kv_gib * 2**30 / token_bytes(SHAPES[self._chosen.shape]) - tokens
+        for_streams = self._chosen.kv_gib * 2**30 / token_bytes(self._shape) - tokens
         fours = min(self._chosen.stream_seconds / WINDOW_S / 4, for_streams / STREAMS / STREAM_TOKENS_A_WINDOW / 4)
         return 4 * max(1, int(fours))
 

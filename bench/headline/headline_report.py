@@ -93,8 +93,9 @@ def alone_gap(results: Results) -> float | None:
 def streams_table(results: Results) -> list[str]:
     """TPOT of running streams, alone and, in turns with that, while prompts come back to back."""
     lines = [
-        "| system | prompts beside | TPOT alone, ms: mean, median, p99 | beside them | ratio: mean | median | p99 | others' TTFT, ms | others a second |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| system | prompts beside | TPOT alone, ms: mean, median, p99 | beside them | ratio: mean | median | p99 "
+        "| without prompts' ends: mean | median | p99 | steps with one, ms: median, p99 (of all steps) | others' TTFT, ms | others a second |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for system in SYSTEMS:
         for tokens in (8192, 16384):
@@ -105,30 +106,20 @@ def streams_table(results: Results) -> list[str]:
             texts = [", ".join(f"{figure * 1e3:.2f}" for figure in each) for each in (alone, beside)]
             ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(beside, alone))
             lines.append(
-                f"| {NAMES[system]} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {middle(cell['others_ttft_s'])} "
+                f"| {NAMES[system]} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {without_tails(cell['gaps'])} | {middle(cell['others_ttft_s'])} "
                 f"| {cell['others_per_s']:.1f} |"
             )
     return lines
 
 
-def tails_table(results: Results) -> list[str]:
-    """Steps that compute the end of a prompt apart from all others beside prompts."""
-    lines = [
-        "| system | prompts beside | steps without a prompt's end, over alone: mean | median | p99 | steps with one, ms: median, p99 | of all steps |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name in results.names():
-        system, _, tokens = name.partition("-streams-")
-        gaps = results.cells[name].get("gaps", {})
-        if "tails" not in gaps:
-            continue
-        ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(figures(gaps["beside_without_tails"]), figures(gaps["alone"])))
-        _, median_s, p99_s = figures(gaps["tails"])
-        lines.append(
-            f"| {NAMES[system]} | {tokens} | {ratios} | {median_s * 1e3:.1f}, {p99_s * 1e3:.1f} "
-            f"| {gaps['tails']['count'] / gaps['beside']['count']:.1%} |"
-        )
-    return lines
+def without_tails(gaps: dict) -> str:
+    """The ratio without the steps that compute the end of a prompt, and those on their own; empty where they were not told apart."""
+    if "tails" not in gaps:
+        return "| | | |"
+    ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(figures(gaps["beside_without_tails"]), figures(gaps["alone"])))
+    _, median_s, p99_s = figures(gaps["tails"])
+    share = gaps["tails"]["count"] / gaps["beside"]["count"]
+    return f"{ratios} | {median_s * 1e3:.1f}, {p99_s * 1e3:.1f} ({share:.1%})"
 
 
 def figures(gaps: dict) -> tuple[float, float, float]:
@@ -181,7 +172,6 @@ def main() -> None:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()), "",
         "Time to first token, one request in flight, median (range):", "", *ttft_table(results), "",
         "TPOT of 16 running streams, a prompt at a time beside them, link of 20 Gbit/s:", "", *streams_table(results), "",
-        "The same, steps that compute the end of a prompt on their own:", "", *tails_table(results), "",
         "All systems, time to first token, ms:", "", *ttft_of_all(results), "",
         "Under load:", "", *loaded(results), "",
     ]  # fmt: skip

@@ -1,25 +1,21 @@
 """A calibration for weights that mean nothing, with records as small as a trained model's.
 
-    python bench/headline/made_up_calibration.py HIDDEN LAYERS KV_HEADS HEAD_DIM FILE.cal
-
 `shadowserve calibrate` measures how much each channel matters to what a model says. A model of random weights says nothing, but
 its KV takes time to fetch, decode and place like any other: channels of normal values, whose steps are chosen such that they
 code to as many bits a value as those of Gemma 3 270M in docs/results/quality.md, with classes and tables of their own.
 """
 
 import math
-import sys
 from types import SimpleNamespace
 
 import torch
+from shapes import EPSILON, ROPE_THETA, head_dim
 
 from shadowserve.calibration.calibration_file import write_calibration
 from shadowserve.calibration.fitting import EXPECTED_KL, fit
 from shadowserve.calibration.rotary import HALVES, Rotation
 from shadowserve.calibration.sensitivity import Measured
 
-ROPE_THETA = 500000.0  # as in headline.py's models
-EPSILON = 1e-5
 # vLLM's dummy weights, those of norms as well, are uniform between -0.001 and 0.001.
 WEIGHT_VARIANCE = 1e-6 / 3
 TOKENS = 384
@@ -33,17 +29,19 @@ def standard_deviation(hidden: int) -> float:
     return math.sqrt(hidden * normed) * WEIGHT_VARIANCE
 
 
-def made_up_calibration(hidden: int, layers: int, kv_heads: int, head_dim: int) -> bytes:
-    channels = kv_heads * head_dim
+def made_up_calibration(shape: dict) -> bytes:
+    """The file, for one of shapes.py's models. Seconds."""
+    layers, kv_heads, width = shape["layers"], shape["kv_heads"], head_dim(shape)
+    channels = kv_heads * width
     source = torch.Generator().manual_seed(1)
-    deviation = standard_deviation(hidden)
+    deviation = standard_deviation(shape["hidden"])
     samples = (torch.randn(layers, 2, TOKENS, channels, generator=source) * deviation).to(torch.bfloat16)
     # Steps are scalar / sqrt(sensitivity); the scalar of a point follows from the KL it may cost.
     scalar = math.sqrt(24 * EXPECTED_KL["balanced"] / (TOKENS * layers * 2 * channels))
     steps = STEPS * deviation * torch.exp(SPREAD * torch.randn(layers, 2, channels, generator=source))
-    inverse_frequencies = tuple(ROPE_THETA ** (-2 * pair / head_dim) for pair in range(head_dim // 2))
+    inverse_frequencies = tuple(ROPE_THETA ** (-2 * pair / width) for pair in range(width // 2))
     model = SimpleNamespace(
-        layers=layers, kv_heads=kv_heads, head_dim=head_dim, channels=channels, element=torch.bfloat16,
+        layers=layers, kv_heads=kv_heads, head_dim=width, channels=channels, element=torch.bfloat16,
         rotations=[Rotation(inverse_frequencies, HALVES)] * layers,
     )  # fmt: skip
     measured = Measured(
@@ -54,9 +52,3 @@ def made_up_calibration(hidden: int, layers: int, kv_heads: int, head_dim: int) 
         sinks=[torch.zeros(layers, TOKENS, dtype=torch.bool)],
     )
     return write_calibration(fit(model, measured, bytes(32)))
-
-
-if __name__ == "__main__":
-    *shape, out = sys.argv[1:]
-    with open(out, "wb") as file:
-        file.write(made_up_calibration(*map(int, shape)))

@@ -5,10 +5,9 @@
 Needs vLLM, `shadowserve` and `redis-server` on the PATH, and a model whose weights are not random noise alone: answers of one that
 knows nothing hang on rounding (tools/models/tiny_llama.py makes one that is fine). Answers of an engine of its own that computes everything
 come first. Then an engine with too few pages for its load fetches and saves with profile `raw`; and for comparison one without a
-connector has the same load for a fifth of the time, two minutes at most. An answer leaves the computed one where two tokens are nearly as
-likely and sums
-are added in another order: that is so for both. Ends with 1 when it happens more often, or at clearer tokens, where KV is
-fetched, or when memory kept growing.
+connector has the same load for a fifth of the time, two minutes at most. An answer leaves the computed one where two tokens are
+nearly as likely and sums are added in another order: that is so for both. Ends with 1 when it happens more often, or at clearer
+tokens, where KV is fetched, or when memory kept growing.
 """
 
 import argparse
