@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <fstream>
 
@@ -15,11 +17,14 @@ using testing::HasSubstr;
 
 class SettingsTest : public testing::Test {
  protected:
+  ~SettingsTest() override { std::remove(path_.c_str()); }
   std::string write_file(const std::string& text) {
-    const std::string path = testing::TempDir() + "settings_test.toml";
-    std::ofstream(path) << text;
-    return path;
+    std::ofstream(path_) << text;
+    return path_;
   }
+
+  // A file of this process: tests of one fixture run side by side.
+  const std::string path_ = testing::TempDir() + "shadowserve-settings-" + std::to_string(getpid()) + ".toml";
   std::string message_;
   Settings settings_{{{"HOME", "/home/someone"}}};
 };
