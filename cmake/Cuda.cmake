@@ -7,6 +7,10 @@ set(SHADOWSERVE_CUDA_TARGETS
     -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90,compute_90]
     CACHE STRING "What nvcc makes code for")
 
+# Files of src/kernels that call CUDA's runtime; builds without it leave them out, but for the tests on a double of it.
+set(SHADOWSERVE_CUDA_CALLERS current_device.cc cuda_copy_engine.cc device_memory.cc paged_copies.cc paged_kernels.cc paged_mover.cc
+    stream_fence.cc)
+
 # Sets SHADOWSERVE_CUDA_FOUND, or `why` in the caller.
 function(find_cuda)
   set(SHADOWSERVE_CUDA_FOUND OFF PARENT_SCOPE)

@@ -56,7 +56,7 @@ typedef struct ss_options {
   uint64_t staging_bytes; /* default 256 MiB; memory shared with the data plane (ss_transfer only) */
   int32_t core;           /* 1 + the core the link thread is pinned to; 0 = not pinned */
   int32_t device; /* 1 + the CUDA device that holds the pages; 0 = pages in host memory (ss_transfer only).
-                     The staging memory is then taken there as well */
+                     The staging memory is then taken there as well, but for direct_pages */
   const char*
       calibration; /* path of the model's calibration file, read once, when an object is opened. The
                       profiles near, balanced and far need it, and auto uses it; default: what was
@@ -73,6 +73,10 @@ typedef struct ss_options {
                            --window says (ss_transfer only) */
   uint32_t planes_per_layer; /* 2 (default): K and V; 1: one latent vector a token (multi-head latent
                                 attention), kv_heads 1 and head_dim its length */
+  /* 1: with pages on a GPU, the staging memory is host memory, and the GPU's copy engines move parts between
+   * it and the pages, in which the heads of a token have to lie together. 0 (default): the staging memory is
+   * on the GPU, and a kernel is between it and the pages */
+  uint32_t direct_pages;
 } ss_options;
 
 /* Profiles. fp8 is stored as it is: "raw", "raw+deflate", "raw+zstd", and "auto" is "raw". Latent planes take

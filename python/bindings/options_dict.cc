@@ -40,6 +40,7 @@ const std::map<std::string, Field>& fields() {
       {"tls_ca", &ss_options::tls_ca},
       {"tls_name", &ss_options::tls_name},
       {"window", &ss_options::window},
+      {"direct_pages", &ss_options::direct_pages},
   };
   return all;
 }

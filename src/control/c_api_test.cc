@@ -316,5 +316,16 @@ TEST(CApi, AGpuThatIsNotThereIsNamed) {
   ss_lookup_close(lookup);
 }
 
+TEST(CApi, DirectPagesAreOnAGpu) {
+  ss_options options = one_part_options();
+  options.direct_pages = 1;
+  char message[512] = "";
+  EXPECT_EQ(ss_transfer_open(&options, message, sizeof message), nullptr);
+  EXPECT_NE(std::string(message).find("direct_pages is for pages on a GPU"), std::string::npos) << message;
+  ss_lookup* lookup = ss_lookup_open(&options, message, sizeof message);
+  EXPECT_NE(lookup, nullptr) << "looking up has no pages: " << message;
+  ss_lookup_close(lookup);
+}
+
 }  // namespace
 }  // namespace shadowserve

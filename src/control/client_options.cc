@@ -59,9 +59,11 @@ std::string staging_problem(const ClientOptions& options) {
 
 std::string problem_of(const ClientOptions& options, ClientRole role) {
   if (options.plane.network() && role == ClientRole::kTransfer) {
-    if (options.device >= 0) {
-      return fmt::format("socket_path is {}: engines with pages on a GPU need a data plane on their own host",
-                         options.plane.text);
+    if (options.staging_place().on_gpu) {
+      return fmt::format(
+          "socket_path is {}: engines with pages on a GPU need a data plane on their own host, or "
+          "direct_pages",
+          options.plane.text);
     }
     if (options.plane.window.empty()) {
       return fmt::format(
@@ -98,6 +100,8 @@ std::string problem_of(const ClientOptions& options, ClientRole role) {
                        options.device + 1, gpu_count(),
                        gpu_count() == 0 ? ", or was built without CUDA" : "");
   }
+  if (options.direct_pages && options.device < 0)
+    return "direct_pages is for pages on a GPU: name the GPU in device, or leave direct_pages 0";
   return role == ClientRole::kTransfer ? staging_problem(options) : std::string();
 }
 
@@ -114,7 +118,7 @@ LinkHello ClientOptions::hello() const {
   // Who only looks up codes nothing.
   if (calibration != nullptr && staging_bytes > 0)
     hello.calibration_bytes = static_cast<uint32_t>(calibration->bytes.size());
-  hello.staging_kind = device < 0 ? StagingKind::kHost : StagingKind::kDevice;
+  hello.staging_kind = staging_place().on_gpu ? StagingKind::kDevice : StagingKind::kHost;
   std::memcpy(hello.client_name, client_name.data(),
               std::min(client_name.size(), sizeof hello.client_name - 1));
   return hello;
@@ -158,6 +162,7 @@ Result<ClientOptions> read_options(const ss_options& given, ClientRole role, std
       role == ClientRole::kTransfer ? or_default(from.staging_bytes, uint64_t{256} << 20) : 0;
   options.core = from.core - 1;
   options.device = role == ClientRole::kTransfer ? from.device - 1 : -1;
+  options.direct_pages = role == ClientRole::kTransfer && from.direct_pages != 0;
   message = problem_of(options, role);
   if (!message.empty()) return fail(Error::kConfig);
   if (auto settled = settle_profile(from, options, message); !settled) return fail(settled.error());

@@ -9,6 +9,7 @@
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
 #include "control/calibration_file.h"
+#include "control/staging_memory.h"
 #include "shadowserve/shadowserve.h"
 #include "wire/link_message.h"
 #include "wire/network/plane_endpoint.h"
@@ -27,8 +28,10 @@ struct ClientOptions {
   uint64_t save_timeout_ns = 0;
   uint64_t staging_bytes = 0;  ///< 0 for a lookup
   int core = -1;               ///< of the link thread; -1: not pinned
-  int device = -1;             ///< GPU that holds pages and staging memory; -1: the host does
+  int device = -1;             ///< GPU that holds the pages; -1: the host does
+  bool direct_pages = false;   ///< parts are copied between host memory and pages on that GPU
 
+  StagingPlace staging_place() const { return {device, device >= 0 && !direct_pages}; }
   const KvGeometry& geometry() const { return space.geometry; }
   /// The first message of a link.
   LinkHello hello() const;

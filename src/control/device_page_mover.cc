@@ -27,7 +27,7 @@ bool DevicePageMover::add(const PartMove& move, std::span<std::byte> staging) {
   part.plane_count = move.shape.plane_count;
   part.block_ids = move.page_ids;
   part.token_first = move.token_first;
-  return mover_->add(part, staging, move.after);
+  return mover_->add(part, staging, move.after, move.keeps);
 }
 
 }  // namespace shadowserve

@@ -1,4 +1,4 @@
-// Moves between staging and pages on a GPU, by kernels on streams of its own.
+// Moves between staging and pages on a GPU, on streams of its own.
 #pragma once
 
 #include <deque>
@@ -15,7 +15,7 @@ class DevicePageMover final : public PageMover {
   void start(const PartMove& move, std::span<std::byte> staging) override;
   void flush() override;
   size_t poll(std::span<PagedDone> out) override;
-  uint32_t moves_together() const override { return PagedMover::kBatchParts; }
+  uint32_t moves_together() const override { return mover_->parts_together(); }
   uint32_t gathers_per_turn() const override { return PagedMover::kBatchParts; }
 
  private:

@@ -5,6 +5,7 @@
 
 #include "control/device_page_mover.h"
 #include "control/host_page_mover.h"
+#include "kernels/paged_runs.h"
 
 namespace shadowserve {
 namespace {
@@ -34,8 +35,8 @@ Result<std::unique_ptr<PageMover>> host_mover(const ss_pages& pages, const KvGeo
   return std::make_unique<HostPageMover>(std::move(map));
 }
 
-Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvGeometry& geometry, int device,
-                                                std::string& message) {
+Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvGeometry& geometry,
+                                                const StagingPlace& place, std::string& message) {
   if (pages.layout != SS_PAGES_STRIDED) {
     message = fmt::format("page layout {} is not for a GPU: describe the pages by strides (SS_PAGES_STRIDED)",
                           pages.layout);
@@ -54,7 +55,7 @@ Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvG
     return fail(Error::kConfig);
   }
   PagedMover::Memory memory;
-  memory.device = device;
+  memory.device = place.device;
   memory.layout = {geometry.layers,
                    geometry.planes_per_layer,
                    geometry.kv_heads,
@@ -68,9 +69,13 @@ Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvG
                    pages.head_stride_bytes / element_bytes};
   memory.layer_base = bases_of(pages);
   memory.chunk_tokens = geometry.chunk_tokens;
-  auto mover = PagedMover::create(std::move(memory));
+  if (!place.on_gpu && !PagedRuns::fit(memory.layout)) {
+    message = "direct_pages is for pages in which the heads of a token lie together: leave it out";
+    return fail(Error::kConfig);
+  }
+  auto mover = PagedMover::create(std::move(memory), place.on_gpu ? PagedWay::kKernel : PagedWay::kCopies);
   if (!mover) {
-    message = fmt::format("GPU {} cannot move these pages: {}", device, error_sentence(mover.error()));
+    message = fmt::format("GPU {} cannot move these pages: {}", place.device, error_sentence(mover.error()));
     return fail(mover.error());
   }
   return std::make_unique<DevicePageMover>(std::move(*mover));
@@ -79,8 +84,9 @@ Result<std::unique_ptr<PageMover>> device_mover(const ss_pages& pages, const KvG
 }  // namespace
 
 Result<std::unique_ptr<PageMover>> make_page_mover(const ss_pages& pages, const KvGeometry& geometry,
-                                                   int device, std::string& message) {
-  return device < 0 ? host_mover(pages, geometry, message) : device_mover(pages, geometry, device, message);
+                                                   const StagingPlace& place, std::string& message) {
+  return place.device < 0 ? host_mover(pages, geometry, message)
+                          : device_mover(pages, geometry, place, message);
 }
 
 }  // namespace shadowserve

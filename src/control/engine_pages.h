@@ -7,13 +7,14 @@
 #include "chunk/kv_geometry.h"
 #include "contract/result.h"
 #include "control/page_mover.h"
+#include "control/staging_memory.h"
 #include "shadowserve/shadowserve.h"
 
 namespace shadowserve {
 
-/// `device` -1: pages in host memory. kConfig, kUnsupported or kSystem with a sentence in `message`. Blocks
-/// for milliseconds when a GPU is involved.
+/// In host memory where the options name no device. kConfig, kUnsupported or kSystem with a sentence in
+/// `message`. Blocks for milliseconds when a GPU is involved.
 Result<std::unique_ptr<PageMover>> make_page_mover(const ss_pages& pages, const KvGeometry& geometry,
-                                                   int device, std::string& message);
+                                                   const StagingPlace& place, std::string& message);
 
 }  // namespace shadowserve

@@ -17,11 +17,11 @@ constexpr uint64_t kQuietNs = 10'000 * kNsPerMs;
 
 }  // namespace
 
-PlaneLink::PlaneLink(PlaneEndpoint endpoint, const LinkHello& hello, const Clock& clock, int device,
+PlaneLink::PlaneLink(PlaneEndpoint endpoint, const LinkHello& hello, const Clock& clock, StagingPlace place,
                      std::shared_ptr<const CalibrationFile> calibration)
     : endpoint_(std::move(endpoint)),
       hello_(hello),
-      device_(device),
+      place_(place),
       calibration_(std::move(calibration)),
       clock_(clock),
       down_since_ns_(clock.now_ns()) {
@@ -68,13 +68,14 @@ bool PlaneLink::greet_over_unix() {
   bool greeted = carrier->connect(endpoint_.address.path);
   // Only now: an absent plane costs no memory.
   if (greeted && hello_.staging_bytes > 0 && !take_staging()) {
-    say_down("no memory for the staging region");
+    say_down(place_.device < 0 ? "no memory for the staging region"
+                               : "no memory for the staging region, or the GPU's driver refused it");
     return false;
   }
   if (greeted) {
     std::array<int, 2> fds;
     size_t count = 0;
-    if (staging_) fds[count++] = staging_.fd();
+    if (staging_ && staging_->region()) fds[count++] = staging_->region()->fd();
     if (hello_.calibration_bytes > 0) fds[count++] = calibration_->bytes.fd();
     greeted = carrier->greet(hello_, std::span(fds).first(count), clock_.now_ns());
   }
@@ -84,9 +85,9 @@ bool PlaneLink::greet_over_unix() {
 }
 
 bool PlaneLink::greet_over_tls() {
-  auto carrier = std::make_unique<TlsCarrier>(
-      endpoint_, clock_, hello_, calibration_,
-      [this]() -> const SharedRegion* { return take_staging() ? &staging_ : nullptr; });
+  auto carrier = std::make_unique<TlsCarrier>(endpoint_, clock_, hello_, calibration_, [this] {
+    return take_staging() ? staging_->region() : nullptr;
+  });
   const bool connecting = carrier->connect(attempts_++);
   if (!connecting) say_down(carrier->reason());
   carrier_ = std::move(carrier);
@@ -94,17 +95,14 @@ bool PlaneLink::greet_over_tls() {
 }
 
 bool PlaneLink::take_staging() {
-  if (device_ < 0) {
-    auto staging = SharedRegion::create("shadowserve-staging", hello_.staging_bytes);
-    if (staging) staging_ = std::move(*staging);
-    return staging.has_value();
-  }
-  auto staging = DeviceMemory::allocate(device_, hello_.staging_bytes);
+  auto staging = StagingMemory::take(place_, hello_.staging_bytes);
   if (!staging) return false;
-  const auto handle = staging->handle();
-  if (!handle) return false;
-  hello_.device_staging = *handle;
-  device_staging_ = std::move(*staging);
+  if (place_.on_gpu) {
+    const auto handle = staging->handle();
+    if (!handle) return false;
+    hello_.device_staging = *handle;
+  }
+  staging_ = std::move(staging);
   return true;
 }
 
@@ -140,8 +138,8 @@ void PlaneLink::retry_later() {
 
 void PlaneLink::close_all() {
   carrier_ = nullptr;
-  staging_ = {};
-  if (device_staging_.data() != nullptr) retired_staging_ = std::move(device_staging_);
+  if (place_.on_gpu && staging_ != nullptr) retired_staging_ = staging_;
+  staging_ = nullptr;
 }
 
 void PlaneLink::say_down(const std::string& reason) {

@@ -9,9 +9,8 @@
 
 #include "control/calibration_file.h"
 #include "control/link_carrier.h"
+#include "control/staging_memory.h"
 #include "control/unix_carrier.h"
-#include "kernels/device_memory.h"
-#include "memory/shared_region.h"
 #include "wire/link_message.h"
 #include "wire/network/plane_endpoint.h"
 #include "world/clock.h"
@@ -30,10 +29,9 @@ class PlaneLink {
   static constexpr uint64_t kBackoffMaxNs = 1'000 * kNsPerMs;
   static constexpr uint64_t kWelcomeTimeoutNs = UnixCarrier::kWelcomeTimeoutNs;
 
-  /// `hello.staging_bytes` says how much staging memory each connection gets, and its staging_kind where:
-  /// kDevice on GPU `device`. `calibration` goes along where the hello says its size. `clock` must outlive
-  /// the link.
-  PlaneLink(PlaneEndpoint endpoint, const LinkHello& hello, const Clock& clock, int device = -1,
+  /// `hello.staging_bytes` says how much staging memory each connection gets, and `place` where.
+  /// `calibration` goes along where the hello says its size. `clock` must outlive the link.
+  PlaneLink(PlaneEndpoint endpoint, const LinkHello& hello, const Clock& clock, StagingPlace place = {},
             std::shared_ptr<const CalibrationFile> calibration = nullptr);
   ~PlaneLink();
   PlaneLink(const PlaneLink&) = delete;
@@ -66,10 +64,8 @@ class PlaneLink {
   bool prepare_sleep() { return !up() || carrier_->prepare_sleep(); }
   void end_sleep();
 
-  /// GPU memory on a link of kind kDevice.
-  std::span<std::byte> staging() const {
-    return device_ < 0 ? staging_.span() : std::span(device_staging_.data(), device_staging_.size());
-  }
+  /// REQUIRES up(), on a link with staging memory.
+  const std::shared_ptr<const StagingMemory>& staging() const { return staging_; }
   /// Requests that may be in flight at once: a reply never lacks room.
   uint32_t ring_entries() const { return up() ? carrier_->ring_entries() : 0; }
 
@@ -88,7 +84,7 @@ class PlaneLink {
 
   const PlaneEndpoint endpoint_;
   LinkHello hello_;
-  const int device_;
+  const StagingPlace place_;
   const std::shared_ptr<const CalibrationFile> calibration_;
   const Clock& clock_;
   State state_ = State::kDown;
@@ -100,11 +96,10 @@ class PlaneLink {
   Absence absence_ = Absence::kNone;
   size_t attempts_ = 0;
   std::unique_ptr<LinkCarrier> carrier_;
-  SharedRegion staging_;
-  DeviceMemory device_staging_;
-  /// Of the connection before: a plane that is stuck rather than dead has it open for some time yet, and CUDA
-  /// promises nothing for memory that is freed under somebody.
-  DeviceMemory retired_staging_;
+  std::shared_ptr<const StagingMemory> staging_;
+  /// GPU memory of the connection before: a plane that is stuck rather than dead has it open for some time
+  /// yet, and CUDA promises nothing for memory that is freed under somebody.
+  std::shared_ptr<const StagingMemory> retired_staging_;
 };
 
 }  // namespace shadowserve

@@ -39,7 +39,7 @@ TEST_F(PlaneLinkTest, GreetsAndCarriesRequests) {
   EXPECT_EQ(hello.seal_kind, static_cast<uint8_t>(1));
   EXPECT_EQ(hello.geometry.layers, 2u);
   // Both sides see the same staging memory.
-  link->staging()[5] = std::byte{42};
+  link->staging()->span()[5] = std::byte{42};
   EXPECT_EQ(plane.sessions[0]->staging.data()[5], std::byte{42});
   LinkRequest request;
   request.ticket = 9;
@@ -101,7 +101,7 @@ TEST_F(PlaneLinkTest, BacksOffWhileNobodyIsThere) {
 TEST_F(PlaneLinkTest, EveryConnectionHasFreshStaging) {
   open();
   pump();
-  link->staging()[0] = std::byte{1};
+  link->staging()->span()[0] = std::byte{1};
   // Keep the old mapping alive, as a stuck plane does.
   auto stuck = std::move(plane.sessions[0]);
   plane.sessions.clear();
@@ -110,9 +110,9 @@ TEST_F(PlaneLinkTest, EveryConnectionHasFreshStaging) {
   EXPECT_EQ(pump(), PlaneLink::Change::kWentDown);
   clock.advance_ns(PlaneLink::kBackoffMaxNs);
   EXPECT_EQ(pump(), PlaneLink::Change::kCameUp);
-  EXPECT_EQ(link->staging()[0], std::byte{0});
+  EXPECT_EQ(link->staging()->span()[0], std::byte{0});
   stuck->staging.data()[0] = std::byte{77};
-  EXPECT_EQ(link->staging()[0], std::byte{0});
+  EXPECT_EQ(link->staging()->span()[0], std::byte{0});
 }
 
 TEST_F(PlaneLinkTest, APeerThatTalksOnTheSocketIsNoPlane) {
@@ -126,7 +126,7 @@ TEST_F(PlaneLinkTest, APeerThatTalksOnTheSocketIsNoPlane) {
 TEST_F(PlaneLinkTest, LookupsNeedNoStaging) {
   open(0);
   EXPECT_EQ(pump(), PlaneLink::Change::kCameUp);
-  EXPECT_EQ(link->staging().data(), nullptr);
+  EXPECT_EQ(link->staging(), nullptr);
 }
 
 TEST_F(PlaneLinkTest, TheCalibrationGoesAlongEveryTime) {
@@ -136,7 +136,7 @@ TEST_F(PlaneLinkTest, TheCalibrationGoesAlongEveryTime) {
     given.profile = "near";
     given.calibration = file.path().c_str();
     const ClientOptions options = checked(given, plane.path(), role);
-    link = std::make_unique<PlaneLink>(plane.path(), options.hello(), clock, -1, options.calibration);
+    link = std::make_unique<PlaneLink>(plane.path(), options.hello(), clock, StagingPlace::host(), options.calibration);
     for (int connection = 0; connection < 2; ++connection) {
       ASSERT_EQ(pump(), PlaneLink::Change::kCameUp);
       const std::vector<std::byte>& came = plane.sessions.back()->calibration;

@@ -32,7 +32,7 @@ Result<void> Transfer::register_pages(const ss_pages& pages, std::string& messag
     message = "the pages are registered already: open another transfer for other pages";
     return fail(Error::kConfig);
   }
-  auto mover = make_page_mover(pages, options_.geometry(), options_.device, message);
+  auto mover = make_page_mover(pages, options_.geometry(), options_.staging_place(), message);
   if (!mover) return fail(mover.error());
   use_pages({options_.geometry(), pages.page_tokens, pages.pages}, std::move(*mover));
   return {};

@@ -20,12 +20,13 @@ void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint
     move.token_first = static_cast<FetchJob&>(job).token_first(used.task.chunk);
   }
   move.after = job.order.after;
+  if (move.after != nullptr) move.keeps = link_.staging();
   SS_CHECK(moves_[region].job == nullptr, "a region moves once at a time");
   moves_[region] = {used.job, reply, clock_.now_ns()};
   ++moves_under_way_;
   ++job.moves;
   ++job.moves_held;
-  mover_.load(std::memory_order_acquire)->start(move, link_.staging());
+  mover_.load(std::memory_order_acquire)->start(move, link_.staging()->span());
   if (moves_held_++ == 0) held_since_ns_ = clock_.now_ns();
 }
 

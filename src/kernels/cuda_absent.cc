@@ -21,7 +21,9 @@ Result<DeviceMemoryHandle> DeviceMemory::handle() const { return fail(Error::kUn
 RegisteredMemory::RegisteredMemory(RegisteredMemory&&) noexcept {}
 RegisteredMemory& RegisteredMemory::operator=(RegisteredMemory&&) noexcept { return *this; }
 RegisteredMemory::~RegisteredMemory() = default;
-Result<RegisteredMemory> RegisteredMemory::create(std::span<std::byte>) { return fail(Error::kUnsupported); }
+Result<RegisteredMemory> RegisteredMemory::create(std::span<std::byte>, int) {
+  return fail(Error::kUnsupported);
+}
 
 Result<std::unique_ptr<CudaCopyEngine>> CudaCopyEngine::create(int, const RegisteredMemory&) {
   return fail(Error::kUnsupported);
@@ -39,9 +41,10 @@ Result<std::shared_ptr<const StreamFence>> StreamFence::record(int, void*) {
 }
 StreamFence::~StreamFence() = default;
 
-Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory) { return fail(Error::kUnsupported); }
+Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory, PagedWay) { return fail(Error::kUnsupported); }
 PagedMover::~PagedMover() = default;
-bool PagedMover::add(const PagedPart&, std::span<std::byte>, std::shared_ptr<const StreamFence>) {
+bool PagedMover::add(const PagedPart&, std::span<std::byte>, std::shared_ptr<const StreamFence>,
+                     std::shared_ptr<const void>) {
   return false;
 }
 void PagedMover::flush() {}

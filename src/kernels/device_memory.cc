@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/current_device.h"
+
 namespace shadowserve {
 namespace {
 
@@ -119,6 +121,7 @@ RegisteredMemory& RegisteredMemory::operator=(RegisteredMemory&& other) noexcept
   if (this == &other) return *this;
   release();
   memory_ = std::exchange(other.memory_, {});
+  device_ = other.device_;
   return *this;
 }
 
@@ -126,18 +129,23 @@ RegisteredMemory::~RegisteredMemory() { release(); }
 
 void RegisteredMemory::release() {
   if (memory_.empty()) return;
+  const CurrentDevice current(device_);
   cudaHostUnregister(memory_.data());
   cudaGetLastError();
   memory_ = {};
 }
 
-Result<RegisteredMemory> RegisteredMemory::create(std::span<std::byte> memory) {
+Result<RegisteredMemory> RegisteredMemory::create(std::span<std::byte> memory, int device) {
   if (memory.empty()) return fail(Error::kConfig);
   if (gpu_count() == 0) return fail(Error::kSystem);
-  if (cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterPortable) != cudaSuccess)
+  if (!device_exists(device)) return fail(Error::kConfig);
+  const CurrentDevice current(device);  // else device 0 would become this process's as well
+  if (!current.ok() ||
+      cudaHostRegister(memory.data(), memory.size(), cudaHostRegisterPortable) != cudaSuccess)
     return refused();
   RegisteredMemory registered;
   registered.memory_ = memory;
+  registered.device_ = device;
   return registered;
 }
 

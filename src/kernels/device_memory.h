@@ -61,9 +61,9 @@ class RegisteredMemory {
   RegisteredMemory& operator=(RegisteredMemory&& other) noexcept;
   ~RegisteredMemory();
 
-  /// For every device of this process. Mapped memfds are fine. Blocks (64 MiB: some milliseconds). Errors:
-  /// kSystem, kUnsupported.
-  static Result<RegisteredMemory> create(std::span<std::byte> memory);
+  /// For every device of this process; `device` is one that it uses anyway. Mapped memfds are fine. Blocks
+  /// (64 MiB: some milliseconds). Errors: kConfig, kSystem, kUnsupported.
+  static Result<RegisteredMemory> create(std::span<std::byte> memory, int device = 0);
 
   std::span<std::byte> span() const { return memory_; }
   bool contains(const std::byte* from, size_t bytes) const {
@@ -75,6 +75,7 @@ class RegisteredMemory {
  private:
   void release();
   std::span<std::byte> memory_;
+  int device_ = 0;
 };
 
 }  // namespace shadowserve

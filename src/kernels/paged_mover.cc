@@ -8,6 +8,9 @@
 
 #include "contract/check.h"
 #include "kernels/current_device.h"
+#include "kernels/paged_copies.h"
+#include "kernels/paged_kernels.h"
+#include "kernels/paged_runs.h"
 
 namespace shadowserve {
 namespace {
@@ -15,18 +18,16 @@ namespace {
 cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t as_event(void* event) { return static_cast<cudaEvent_t>(event); }
 
-// Tables start where the GPU likes memory to start.
-size_t pitch(size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 }  // namespace
 
-Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory memory) {
+Result<std::unique_ptr<PagedMover>> PagedMover::create(Memory memory, PagedWay way) {
   if (auto checked = check_paged_memory(memory); !checked) return fail(checked.error());
+  if (way == PagedWay::kCopies && !PagedRuns::fit(memory.layout)) return fail(Error::kUnsupported);
   if (memory.device < 0 || memory.device >= gpu_count()) return fail(Error::kConfig);
   std::unique_ptr<PagedMover> mover(new PagedMover(std::move(memory)));
   const CurrentDevice current(mover->memory_.device);
-  // Loaded by their first launch, the kernels would make it wait for whatever the engine has under way.
-  if (current.ok() && mover->take_streams() && mover->take_tables() && load_paged_kernels()) return mover;
+  if (current.ok() && mover->take_streams() && mover->take_batches() && mover->take_launcher(way))
+    return mover;
   cudaGetLastError();
   return fail(Error::kSystem);
 }
@@ -43,35 +44,33 @@ bool PagedMover::take_streams() {
   return true;
 }
 
-bool PagedMover::take_tables() {
-  const size_t bases_bytes = memory_.layer_base.size() * sizeof(std::byte*);
+bool PagedMover::take_batches() {
   const size_t tables_bytes = PagedBatch::tables_bytes(memory_);
-  auto device =
-      DeviceMemory::allocate(memory_.device, pitch(bases_bytes) + kBatchesMax * pitch(tables_bytes));
-  if (!device) return false;
-  device_ = std::move(*device);
   void* pinned = nullptr;
-  if (cudaHostAlloc(&pinned, kBatchesMax * pitch(tables_bytes), cudaHostAllocDefault) != cudaSuccess)
-    return false;
+  if (cudaHostAlloc(&pinned, kBatchesMax * tables_bytes, cudaHostAllocDefault) != cudaSuccess) return false;
   pinned_ = static_cast<std::byte*>(pinned);
 
   batches_.reserve(kBatchesMax);
   idle_.reserve(kBatchesMax);
   refused_.reserve(kBatchParts);
   for (uint32_t i = 0; i < kBatchesMax; ++i) {
-    const size_t at = i * pitch(tables_bytes);
-    Batch& batch = batches_.emplace_back(memory_, std::span(pinned_ + at, tables_bytes));
-    batch.device_tables = device_.data() + pitch(bases_bytes) + at;
+    Batch& batch = batches_.emplace_back(memory_, std::span(pinned_ + i * tables_bytes, tables_bytes));
+    batch.index = i;
     cudaEvent_t event = nullptr;
     if (cudaEventCreateWithFlags(&event, cudaEventDisableTiming) != cudaSuccess) return false;
     batch.event = event;
     idle_.push_back(&batch);
   }
-  // Not by cudaMemcpy(): on the default stream it would wait for the engine's kernels.
-  const cudaStream_t stream = as_stream(lanes_[0].stream);
-  return cudaMemcpyAsync(device_.data(), memory_.layer_base.data(), bases_bytes, cudaMemcpyHostToDevice,
-                         stream) == cudaSuccess &&
-         cudaStreamSynchronize(stream) == cudaSuccess;
+  return true;
+}
+
+bool PagedMover::take_launcher(PagedWay way) {
+  if (way == PagedWay::kCopies) {
+    launcher_ = std::make_unique<PagedCopies>(memory_);
+  } else {
+    launcher_ = PagedKernels::create(memory_, kBatchesMax, lanes_[0].stream);
+  }
+  return launcher_ != nullptr;
 }
 
 PagedMover::~PagedMover() {
@@ -98,7 +97,7 @@ bool PagedMover::Batch::waits_for(const StreamFence* after) const {
 }
 
 bool PagedMover::add(const PagedPart& part, std::span<std::byte> staging,
-                     std::shared_ptr<const StreamFence> after) {
+                     std::shared_ptr<const StreamFence> after, std::shared_ptr<const void> keeps) {
   Batch*& open = lanes_[static_cast<size_t>(part.direction)].open[part.token_first > 0 ? 1 : 0];
   if (open != nullptr && !open->has_room_for(after.get())) start(part.direction, open);
   auto added = PagedBatch::Added::kElsewhere;
@@ -117,6 +116,7 @@ bool PagedMover::add(const PagedPart& part, std::span<std::byte> staging,
   } else {
     if (after != nullptr && !open->waits_for(after.get()))
       open->fences[open->fence_count++] = std::move(after);
+    open->keeps = std::move(keeps);
     if (open->parts.full()) start(part.direction, open);
   }
   ++under_way_;
@@ -153,14 +153,7 @@ bool PagedMover::launch(PagedDirection direction, Batch& batch) {
     if (cudaStreamWaitEvent(as_stream(stream), as_event(batch.fences[i]->event()), 0) != cudaSuccess)
       return false;
   }
-  if (cudaMemcpyAsync(batch.device_tables, batch.parts.tables().data(), batch.parts.tables_used(),
-                      cudaMemcpyHostToDevice, as_stream(stream)) != cudaSuccess)
-    return false;
-  const auto* layer_base = reinterpret_cast<std::byte* const*>(device_.data());
-  const PagedMove move = batch.parts.move_with(batch.device_tables, layer_base);
-  const auto launched = direction == PagedDirection::kScatter ? scatter_paged(move, stream, kThreadBlocks)
-                                                              : gather_paged(move, stream, kThreadBlocks);
-  return launched.has_value();
+  return launcher_->launch(batch.index, batch.parts, direction, stream);
 }
 
 size_t PagedMover::poll(std::span<PagedDone> out) {
@@ -208,6 +201,7 @@ size_t PagedMover::Batch::hand_out(std::span<PagedDone> out) {
 void PagedMover::Batch::clear() {
   parts.clear();
   for (auto& fence : fences) fence.reset();
+  keeps.reset();
   fence_count = handed_out = 0;
   ended = false;
   error = Error::kNone;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/device_memory.h"
 #include "kernels/paged_trial.h"
 
 namespace shadowserve {

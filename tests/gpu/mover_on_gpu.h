@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "gpu/device_image.h"
+#include "gpu/test_staging.h"
 #include "kernels/paged_mover.h"
+#include "kernels/paged_runs.h"
 #include "kernels/paged_trial.h"
 
 namespace shadowserve {
@@ -55,7 +57,7 @@ class HeldStream {
   std::atomic<bool> open_ = false;
 };
 
-class MoverOnGpu : public testing::Test {
+class MoverOnGpu : public testing::TestWithParam<PagedWay> {
  protected:
   void SetUp() override {
     if (gpu_count() == 0) GTEST_SKIP() << "there is no GPU here: nothing of this was tested";
@@ -65,18 +67,22 @@ class MoverOnGpu : public testing::Test {
     EXPECT_EQ(cudaMemset(any.data(), 0, any.size()), cudaSuccess);
   }
 
+  /// False for layouts whose pages the parameter's way does not take.
+  static bool fits(const PagedTrial& trial) {
+    return GetParam() == PagedWay::kKernel || PagedRuns::fit(paged_layout(trial, 5));
+  }
   /// Instead of the trial before.
   void take(const PagedTrial& trial) {
     host_.emplace(trial);
     pages_ = on_device(host_->pages);
-    staging_ = on_device(host_->staging);
+    staging_ = TestStaging::of(host_->staging, GetParam());
     PagedMover::Memory memory;
     memory.layout = host_->move(bases_).layout;
     for (uint64_t offset : host_->layer_offset) memory.layer_base.push_back(pages_.data() + offset);
     memory.chunk_tokens = trial.chunk_tokens;
     blocks_ = memory.chunk_blocks();
     chunk_tokens_ = trial.chunk_tokens;
-    auto mover = PagedMover::create(memory);
+    auto mover = PagedMover::create(memory, GetParam());
     ASSERT_TRUE(mover);
     mover_ = std::move(*mover);
   }
@@ -89,7 +95,7 @@ class MoverOnGpu : public testing::Test {
     return {index, direction, staged.offset_bytes, staged.plane_first, staged.plane_count, ids};
   }
   bool add(const PagedPart& part, std::shared_ptr<const StreamFence> after = nullptr) {
-    return mover_->add(part, {staging_.data(), staging_.size()}, std::move(after));
+    return mover_->add(part, staging_.span(), std::move(after));
   }
   void add_all(PagedDirection direction, const std::shared_ptr<const StreamFence>& after = nullptr) {
     for (size_t i = 0; i < part_count(); ++i) ASSERT_TRUE(add(part(i, direction), after));
@@ -126,7 +132,8 @@ class MoverOnGpu : public testing::Test {
 
   std::optional<PagedTrialMemory> host_;
   std::vector<std::byte*> bases_;  // of host_'s pages
-  DeviceMemory pages_, staging_;
+  DeviceMemory pages_;
+  TestStaging staging_;
   std::unique_ptr<PagedMover> mover_;  // before the memory it writes goes
   uint32_t blocks_ = 0;
   uint32_t chunk_tokens_ = 0;

@@ -18,9 +18,11 @@ class FencesOnGpu : public MoverOnGpu {
   }
 };
 
-TEST_F(FencesOnGpu, ScatterComesAfterTheEngine) {
+INSTANTIATE_TEST_SUITE_P(Ways, FencesOnGpu, kPagedWays, name_of_way);
+
+TEST_P(FencesOnGpu, ScatterComesAfterTheEngine) {
   // Of another link, so that a gather can go on meanwhile; and nothing below waits for the whole device.
-  const DeviceMemory other = on_device(std::vector<std::byte>(host_->staging.size()));
+  const TestStaging other = TestStaging::of(std::vector<std::byte>(host_->staging.size()), GetParam());
   HeldStream engine;
   engine.hold();
   engine.write(pages_, kWritten);
@@ -29,7 +31,7 @@ TEST_F(FencesOnGpu, ScatterComesAfterTheEngine) {
 
   PagedPart gathered = part(0, PagedDirection::kGather);
   gathered.ticket = 77;
-  ASSERT_TRUE(mover_->add(gathered, {other.data(), other.size()}, nullptr));
+  ASSERT_TRUE(mover_->add(gathered, other.span(), nullptr));
   mover_->flush();
   const std::vector<PagedDone> done = wait_for(1);
   ASSERT_EQ(done.size(), 1u) << "the other direction waits too";
@@ -43,7 +45,7 @@ TEST_F(FencesOnGpu, ScatterComesAfterTheEngine) {
 }
 
 // Negative control: what the fence is for.
-TEST_F(FencesOnGpu, WithoutOneTheEngineOverwrites) {
+TEST_P(FencesOnGpu, WithoutOneTheEngineOverwrites) {
   HeldStream engine;
   engine.hold();
   engine.write(pages_, kWritten);
@@ -56,7 +58,7 @@ TEST_F(FencesOnGpu, WithoutOneTheEngineOverwrites) {
   EXPECT_FALSE(pages == scattered_over_written());
 }
 
-TEST_F(FencesOnGpu, GatherComesAfterTheEngine) {
+TEST_P(FencesOnGpu, GatherComesAfterTheEngine) {
   HeldStream engine;
   engine.hold();
   engine.write(pages_, kWritten);
@@ -65,11 +67,11 @@ TEST_F(FencesOnGpu, GatherComesAfterTheEngine) {
   engine.release();
   expect_all_well(part_count());
   std::fill(host_->pages.begin(), host_->pages.end(), std::byte{kWritten});
-  EXPECT_TRUE(from_device(staging_) == host_->expected(false));
+  EXPECT_TRUE(staging_.read() == host_->expected(false));
 }
 
 // More fences than one launch remembers, each let go of by everybody else before it is passed.
-TEST_F(FencesOnGpu, ManyFences) {
+TEST_P(FencesOnGpu, ManyFences) {
   constexpr size_t kParts = 3 * PagedMover::kBatchFences + 1;
   HeldStream engine;
   engine.hold();
@@ -86,7 +88,7 @@ TEST_F(FencesOnGpu, ManyFences) {
   EXPECT_TRUE(from_device(pages_) == scattered_over_written());
 }
 
-TEST_F(FencesOnGpu, AMoverThatEndsWaitsForWhatIsUnderWay) {
+TEST_P(FencesOnGpu, AMoverThatEndsWaitsForWhatIsUnderWay) {
   HeldStream engine;
   engine.hold();
   engine.write(pages_, kWritten);
@@ -100,7 +102,7 @@ TEST_F(FencesOnGpu, AMoverThatEndsWaitsForWhatIsUnderWay) {
   later.join();
 }
 
-TEST_F(FencesOnGpu, AStreamThatIsCapturedHasNone) {
+TEST_P(FencesOnGpu, AStreamThatIsCapturedHasNone) {
   HeldStream engine;
   ASSERT_EQ(cudaStreamBeginCapture(engine.get(), cudaStreamCaptureModeGlobal), cudaSuccess);
   const auto fence = StreamFence::record(0, engine.get());
@@ -112,7 +114,7 @@ TEST_F(FencesOnGpu, AStreamThatIsCapturedHasNone) {
   EXPECT_TRUE(StreamFence::record(0, engine.get()));
 }
 
-TEST_F(FencesOnGpu, CapturesGoOnWhilePartsMove) {
+TEST_P(FencesOnGpu, CapturesGoOnWhilePartsMove) {
   HeldStream engine;
   const auto fence = engine.fence();
   ASSERT_EQ(cudaStreamBeginCapture(engine.get(), cudaStreamCaptureModeGlobal), cudaSuccess);

@@ -41,6 +41,9 @@ class Settings:
     """Afterwards a save is dropped."""
     staging_mib: int | None = None
     """Memory shared with the data plane."""
+    direct_pages: bool = False
+    """For a KV cache on a GPU: parts are copied between host memory and its pages by DMA, instead of into staging memory on the
+    GPU and on from there by a kernel."""
     core: int | None = None
     """Core that the worker's link thread, which places and gathers pages, is pinned to; best the data plane's."""
     min_fetch_tokens: int = 256
@@ -111,6 +114,7 @@ class Settings:
             "fetch_timeout_ms": self.fetch_timeout_ms,
             "save_timeout_ms": self.save_timeout_ms,
             "staging_bytes": None if self.staging_mib is None else self.staging_mib << 20,
+            "direct_pages": int(self.direct_pages) or None,
             "core": None if self.core is None else self.core + 1,
             **shape,
         }

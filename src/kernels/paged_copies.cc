@@ -1,0 +1,48 @@
+// A part is one call: the driver takes as long for a call as the GPU for several pages.
+#include "kernels/paged_copies.h"
+
+#include <cuda_runtime_api.h>
+
+#include <span>
+
+namespace shadowserve {
+namespace {
+
+using Places = std::span<std::byte* const>;
+
+#if CUDART_VERSION >= 13000
+bool copy_all(Places to, Places from, std::span<const size_t> bytes, cudaMemcpyKind, cudaStream_t stream) {
+  cudaMemcpyAttributes attributes{};
+  attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
+  size_t of_first = 0;
+  return cudaMemcpyBatchAsync(reinterpret_cast<void* const*>(to.data()),
+                              reinterpret_cast<const void* const*>(from.data()), bytes.data(), bytes.size(),
+                              &attributes, &of_first, 1, stream) == cudaSuccess;
+}
+#else
+bool copy_all(Places to, Places from, std::span<const size_t> bytes, cudaMemcpyKind kind,
+              cudaStream_t stream) {
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (cudaMemcpyAsync(to[i], from[i], bytes[i], kind, stream) != cudaSuccess) return false;
+  }
+  return true;
+}
+#endif
+
+}  // namespace
+
+bool PagedCopies::launch(uint32_t, const PagedBatch& batch, PagedDirection direction, void* stream) {
+  const PagedMove move = batch.move();
+  const bool scatter = direction == PagedDirection::kScatter;
+  for (const StagedPart& part : std::span(move.parts, move.part_count)) {
+    runs_.list(move, part);
+    if (runs_.size() == 0) continue;
+    if (!copy_all(scatter ? runs_.pages() : runs_.staging(), scatter ? runs_.staging() : runs_.pages(),
+                  runs_.bytes(), scatter ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
+                  static_cast<cudaStream_t>(stream)))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace shadowserve
