@@ -11,7 +11,7 @@ import statistics
 
 from peer_plot import plot_peers
 from peer_tables import NAMES, loaded, ttft_of_all
-from systems import CALIBRATED, SYSTEMS
+from systems import CALIBRATED, DIRECT, SYSTEMS
 
 STEP_S = 0.005  # what a hit may cost beside the link and one decode step
 
@@ -74,10 +74,13 @@ def ttft_table(results: Results) -> list[str]:
     return lines
 
 
-def rates_and_contexts(results: Results, systems: tuple[str, ...] = ("shadowserve", "generic", *CALIBRATED)) -> list[tuple[str, int, str]]:
+HITS = ("shadowserve", f"shadowserve{DIRECT}", "generic", *CALIBRATED, f"balanced{DIRECT}")
+
+
+def rates_and_contexts(results: Results, systems: tuple[str, ...] = HITS) -> list[tuple[str, int, str]]:
     """Of hits through the data plane, slow links first."""
     found = [(rate, int(tokens), system) for name in results.names() for system in systems
-             if name.startswith(f"{system}-ttft-") for rate, tokens in [name.split("-")[2:]]]  # fmt: skip
+             if name.startswith(f"{system}-ttft-") for rate, tokens in [name.removeprefix(f"{system}-ttft-").split("-")]]  # fmt: skip
     order = {rate: float("inf") if rate == "unlimited" else float(rate.removesuffix("gbit")) for rate, _, _ in found}
     return sorted(found, key=lambda each: (order[each[0]], each[1], systems.index(each[2])))
 

@@ -7,7 +7,8 @@ from peer_tables import NAMES
 from systems import SYSTEMS
 
 LINK = "20gbit"
-COLORS = {"recompute": "tab:red", "shadowserve": "tab:green", "generic": "tab:purple", "near": "tab:pink", "balanced": "darkgreen", "synchronous": "black",
+COLORS = {"recompute": "tab:red", "shadowserve": "tab:green", "generic": "tab:purple", "near": "tab:pink", "balanced": "darkgreen",
+          "shadowserve-direct": "yellowgreen", "balanced-direct": "teal", "synchronous": "black",
           "gpu-ans": "tab:blue", "gpu-deflate": "tab:cyan",
           "lmcache": "tab:orange", "lmcache-async": "tab:olive", "uncompressed": "tab:grey", "lmcache-raw": "tab:brown"}  # fmt: skip
 

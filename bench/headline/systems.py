@@ -6,6 +6,7 @@ import pathlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE.parent / "peers"
+DIRECT = "-direct"  # by DMA into pages, with no staging memory on the GPU
 CALIBRATED = ("near", "balanced")  # what engines use whose model has a calibration
 
 
@@ -43,6 +44,10 @@ def connector(name: str, module: str, extra: dict) -> dict:
 
 def kv_transfer_config(system: str, places: Places) -> dict | None:
     """None: an engine that computes everything."""
+    if system.endswith(DIRECT):  # the same records; only the way from staging memory to pages differs
+        config = kv_transfer_config(system.removesuffix(DIRECT), places)
+        config["kv_connector_extra_config"]["direct_pages"] = True
+        return config
     match system:
         case "recompute":
             return None
@@ -64,7 +69,7 @@ def kv_transfer_config(system: str, places: Places) -> dict | None:
 
 
 SYSTEMS = (
-    "recompute", "shadowserve", "generic", "near", "balanced", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw"
+    "recompute", "shadowserve", "shadowserve-direct", "generic", "near", "balanced", "balanced-direct", "synchronous", "uncompressed", "gpu-ans", "gpu-deflate", "lmcache", "lmcache-async", "lmcache-raw"
 )  # fmt: skip
 
 
@@ -83,5 +88,9 @@ def environment(system: str, places: Places) -> dict[str, str]:
     return chosen
 
 
+def calibrated(system: str) -> bool:
+    return system.removesuffix(DIRECT) in CALIBRATED
+
+
 def through_plane(system: str) -> bool:
-    return system in ("shadowserve", "generic", *CALIBRATED, "synchronous", "uncompressed")
+    return system.removesuffix(DIRECT) in ("shadowserve", "generic", *CALIBRATED, "synchronous", "uncompressed")

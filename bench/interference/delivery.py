@@ -27,17 +27,17 @@ class Idle:
 
 
 class Staging:
-    """The engine's staging memory and the connector's scatter, in this process."""
+    """The engine's staging memory and the connector's moves from there into pages, in this process."""
 
-    def __init__(self, programs: pathlib.Path):
+    def __init__(self, programs: pathlib.Path, direct: bool = False):
         self._library = ctypes.CDLL(str(programs / "libss_scatter.so"))
         self._library.scatter_create.restype = ctypes.c_void_p
-        self._library.scatter_create.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64]
+        self._library.scatter_create.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64, ctypes.c_bool]
         self._library.scatter_staging_handle.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._library.scatter_start.argtypes = [ctypes.c_void_p, ctypes.c_double]
         self._library.scatter_stop.argtypes = [ctypes.c_void_p]
         self._library.scatter_stop.restype = ctypes.c_uint64
-        self._scatter = self._library.scatter_create(LAYERS, KV_HEADS, HEAD_DIM, BLOCKS, STAGING_BYTES)
+        self._scatter = self._library.scatter_create(LAYERS, KV_HEADS, HEAD_DIM, BLOCKS, STAGING_BYTES, direct)
 
     def handle(self) -> str:
         out = ctypes.create_string_buffer(256)
@@ -81,13 +81,41 @@ class Dma:
         self._process.wait(10)
 
 
-class DmaIntoPages(Dma):
-    """The same, but straight into pages: no staging memory, no scatter. ShadowServe does not do that."""
+class DmaInPieces(Dma):
+    """The same in copies of a few microseconds: what an engine's own copies may have to wait for."""
 
-    name = "DMA straight into pages"
+    name = "DMA by the data plane, 128 KiB a copy"
+
+    def __init__(self, programs: pathlib.Path, staging: Staging, cores: str):
+        super().__init__(programs, staging, cores, "--slot-bytes", str(128 << 10))
+
+
+class DmaIntoPages(Dma):
+    """Straight into pages, from another process: no staging memory, no scatter. ShadowServe does not do that."""
+
+    name = "DMA straight into pages by another process"
 
     def __init__(self, programs: pathlib.Path, pages: Staging, cores: str):
-        super().__init__(programs, pages, cores, str(PAGE_BYTES))
+        super().__init__(programs, pages, cores, "--page-bytes", str(PAGE_BYTES))
+
+
+class DirectPages:
+    """All that a fetch costs the GPU with direct_pages: copies from host memory into pages, started in the engine's process."""
+
+    name = "copies straight into pages (ShadowServe, direct_pages)"
+
+    def __init__(self, programs: pathlib.Path):
+        self._moves = Staging(programs, direct=True)
+
+    def start(self, gb_per_s: float) -> None:
+        self._began_s = time.perf_counter()
+        self._moves.start(gb_per_s)
+
+    def stop(self) -> tuple[int, float]:
+        return self._moves.stop(), time.perf_counter() - self._began_s
+
+    def close(self) -> None:
+        pass
 
 
 class DmaAndScatter:

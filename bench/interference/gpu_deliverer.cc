@@ -1,10 +1,11 @@
 // The data plane's side of the interference bench: a process that DMAs slots into another process's GPU
 // memory at a chosen rate, with the copy engine that the plane uses.
 //
-//   gpu_deliverer [PAGE_BYTES]   a handle of staging memory in hexadecimal on the first line of stdin; then
-//                                a line each: GB/s (0: as fast as it goes) starts, "stop" ends and is
-//                                answered "BYTES SECONDS". With PAGE_BYTES what is told as staging memory
-//                                is taken for pages: slots go there in pieces, anywhere.
+//   gpu_deliverer [--slot-bytes N] [--page-bytes N]
+//
+// A handle of staging memory in hexadecimal on the first line of stdin; then a line each: GB/s (0: as fast as
+// it goes) starts, "stop" ends and is answered "BYTES SECONDS". With --page-bytes what is told as staging
+// memory is taken for pages: slots go there in pieces, anywhere.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "contract/check.h"
 #include "interference/paced.h"
@@ -25,8 +27,19 @@ using namespace shadowserve;
 
 namespace {
 
-constexpr size_t kSlotBytes = 2 << 20;  // the plane's parts are of 1 to 4 MiB
 constexpr size_t kSlots = 16;
+
+struct Sizes {
+  size_t slot = 2 << 20;  // the plane's parts are of 1 to 4 MiB
+  size_t page = 0;
+};
+
+Sizes sizes_from(int argc, char** argv) {
+  Sizes sizes;
+  for (int i = 1; i + 1 < argc; i += 2)
+    (std::string_view(argv[i]) == "--page-bytes" ? sizes.page : sizes.slot) = std::stoul(argv[i + 1]);
+  return sizes;
+}
 
 DeviceMemoryHandle handle_from(const std::string& hex) {
   DeviceMemoryHandle handle;
@@ -39,8 +52,8 @@ DeviceMemoryHandle handle_from(const std::string& hex) {
 
 class Deliverer {
  public:
-  Deliverer(const DeviceMemoryHandle& handle, size_t page_bytes) {
-    auto region = SharedRegion::create("gpu-deliverer", kSlots * kSlotBytes);
+  Deliverer(const DeviceMemoryHandle& handle, Sizes sizes) : slot_bytes_(sizes.slot) {
+    auto region = SharedRegion::create("gpu-deliverer", kSlots * slot_bytes_);
     SS_CHECK(region, "slots can be had");
     region_ = std::move(*region);
     auto staging = DeviceMemory::open(handle);
@@ -52,19 +65,19 @@ class Deliverer {
     auto engine = CudaCopyEngine::create(0, slots_);
     SS_CHECK(engine, "a copy engine can be made");
     engine_ = std::move(*engine);
-    if (page_bytes > 0)
-      pages_.emplace(std::span(staging_.data(), staging_.size()), kSlotBytes, page_bytes, true);
+    if (sizes.page > 0)
+      pages_.emplace(std::span(staging_.data(), staging_.size()), slot_bytes_, sizes.page, true);
   }
 
   /// Starts the next slot's copy if it is due; bytes that have arrived.
   uint64_t step(bool due) {
     if (due && under_way_ < kSlots) {
-      std::byte* const from = slots_.span().data() + next_ % kSlots * kSlotBytes;
+      std::byte* const from = slots_.span().data() + next_ % kSlots * slot_bytes_;
       if (pages_) {
         pages_->submit(from);
       } else {
-        std::byte* const to = staging_.data() + next_ * kSlotBytes % (staging_.size() - kSlotBytes + 1);
-        SS_CHECK(engine_->submit({to, from, kSlotBytes, next_}),
+        std::byte* const to = staging_.data() + next_ * slot_bytes_ % (staging_.size() - slot_bytes_ + 1);
+        SS_CHECK(engine_->submit({to, from, slot_bytes_, next_}),
                  "there are fewer slots than the engine's depth");
       }
       ++next_, ++under_way_;
@@ -72,10 +85,11 @@ class Deliverer {
     CopyDone done[kSlots];
     const size_t ended = pages_ ? pages_->poll() : engine_->poll(done);
     under_way_ -= ended;
-    return ended * kSlotBytes;
+    return ended * slot_bytes_;
   }
 
  private:
+  const size_t slot_bytes_;
   SharedRegion region_;
   DeviceMemory staging_;
   RegisteredMemory slots_;
@@ -89,7 +103,7 @@ class Deliverer {
 int main(int argc, char** argv) {
   std::string line;
   std::getline(std::cin, line);
-  Deliverer deliverer(handle_from(line), argc > 1 ? std::stoul(argv[1]) : 0);
+  Deliverer deliverer(handle_from(line), sizes_from(argc, argv));
   fmt::print("ready\n");
   std::fflush(stdout);
   std::optional<Paced> paced;

@@ -18,13 +18,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "peers")]
 
 from compute import works  # noqa: E402
-from delivery import Dma, DmaAndScatter, DmaIntoPages, Idle, Staging  # noqa: E402
+from delivery import DirectPages, Dma, DmaAndScatter, DmaInPieces, DmaIntoPages, Idle, Staging  # noqa: E402
 
 
 def deliveries(programs: pathlib.Path, cores: str) -> list:
     staging = Staging(programs)
     dma = Dma(programs, staging, cores)
-    made = [Idle(), dma, DmaIntoPages(programs, staging, cores), DmaAndScatter(dma, staging)]
+    made = [
+        Idle(), DmaAndScatter(dma, staging), DirectPages(programs), dma, DmaInPieces(programs, staging, cores), DmaIntoPages(programs, staging, cores)
+    ]  # fmt: skip
     try:
         from gpu_decompression import GpuDecompression
 

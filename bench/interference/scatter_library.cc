@@ -1,5 +1,6 @@
-// The worker's side of the interference bench as a library for Python: staging memory that a deliverer may
-// open, and the connector's own scatter into paged KV, at a chosen rate. Errors end the bench.
+// The worker's side of the interference bench as a library for Python: the connector's own moves of parts
+// into paged KV at a chosen rate, out of staging memory on the GPU that a deliverer may open, or out of host
+// memory (direct_pages). Errors end the bench.
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "interference/paced.h"
 #include "kernels/device_memory.h"
 #include "kernels/paged_mover.h"
+#include "memory/shared_region.h"
 
 using namespace shadowserve;
 
@@ -22,10 +24,9 @@ constexpr uint32_t kChunkTokens = 256, kBlockTokens = 16, kPartPlanes = 4;
 /// Pages of one model with layers [block][2][token][head][dim] in bf16, and a request's staging memory.
 class Scatter {
  public:
-  Scatter(uint32_t layers, uint32_t heads, uint32_t head_dim, uint32_t blocks, uint64_t staging_bytes) {
-    auto staging = DeviceMemory::allocate(0, staging_bytes);
-    SS_CHECK(staging, "staging memory can be had");
-    staging_ = std::move(*staging);
+  Scatter(uint32_t layers, uint32_t heads, uint32_t head_dim, uint32_t blocks, uint64_t staging_bytes,
+          bool direct) {
+    direct ? take_staging_on_host(staging_bytes) : take_staging_on_gpu(staging_bytes);
     PagedLayout layout{layers, 2, heads, head_dim, 2, kBlockTokens, blocks};
     const uint64_t row = uint64_t{heads} * head_dim;
     layout.plane_stride = kBlockTokens * row;
@@ -40,7 +41,7 @@ class Scatter {
     memory.chunk_tokens = kChunkTokens;
     for (uint32_t i = 0; i < layers; ++i)
       memory.layer_base.push_back(pages_.data() + i * layout.layer_bytes());
-    auto mover = PagedMover::create(memory);
+    auto mover = PagedMover::create(memory, direct ? PagedWay::kCopies : PagedWay::kKernel);
     SS_CHECK(mover, "a mover can be made");
     mover_ = std::move(*mover);
     planes_ = layout.planes();
@@ -51,7 +52,7 @@ class Scatter {
     chunks_ = blocks / (kChunkTokens / kBlockTokens);
   }
 
-  const DeviceMemory& staging() const { return staging_; }
+  const DeviceMemory& gpu_staging() const { return gpu_staging_; }
 
   /// A chunk's next part, if it is due; bytes that are in pages.
   uint64_t step(bool due) {
@@ -72,20 +73,39 @@ class Scatter {
   }
 
  private:
+  void take_staging_on_gpu(uint64_t bytes) {
+    auto staging = DeviceMemory::allocate(0, bytes);
+    SS_CHECK(staging, "staging memory can be had");
+    gpu_staging_ = std::move(*staging);
+    staging_ = {gpu_staging_.data(), gpu_staging_.size()};
+  }
+  void take_staging_on_host(uint64_t bytes) {
+    auto region = SharedRegion::create("scatter-staging", bytes);
+    SS_CHECK(region, "staging memory can be had");
+    host_staging_ = std::move(*region);
+    auto registered = RegisteredMemory::create(host_staging_.span());
+    SS_CHECK(registered, "staging memory can be registered");
+    registered_ = std::move(*registered);
+    staging_ = host_staging_.span();
+  }
   void add_part() {
     constexpr uint32_t kBlocks = kChunkTokens / kBlockTokens;
     const auto ids = std::span<const int32_t>(block_ids_).subspan(chunk_ % chunks_ * kBlocks, kBlocks);
     const uint64_t place = next_ * part_bytes_ % (staging_.size() - part_bytes_ + 1) / 64 * 64;
     const PagedPart part{next_, PagedDirection::kScatter, place, plane_, kPartPlanes, ids};
-    if (!mover_->add(part, {staging_.data(), staging_.size()}, nullptr)) return;
+    if (!mover_->add(part, staging_, nullptr)) return;
     ++next_;
     plane_ += kPartPlanes;
+    if (mover_->parts_together() == 1) mover_->flush();
     if (plane_ < planes_) return;
     plane_ = 0, ++chunk_;
     mover_->flush();  // as the worker does when a chunk is there
   }
 
-  DeviceMemory staging_, pages_;
+  DeviceMemory gpu_staging_, pages_;
+  SharedRegion host_staging_;
+  RegisteredMemory registered_;
+  std::span<std::byte> staging_;  // one of the two
   std::unique_ptr<PagedMover> mover_;
   uint32_t planes_ = 0, plane_ = 0;
   uint64_t part_bytes_ = 0, next_ = 0;
@@ -100,12 +120,12 @@ extern "C" {
 
 __attribute__((visibility("default"))) void* scatter_create(uint32_t layers, uint32_t heads,
                                                             uint32_t head_dim, uint32_t blocks,
-                                                            uint64_t staging_bytes) {
-  return new Scatter(layers, heads, head_dim, blocks, staging_bytes);
+                                                            uint64_t staging_bytes, bool direct) {
+  return new Scatter(layers, heads, head_dim, blocks, staging_bytes, direct);
 }
 /// `out` takes sizeof(DeviceMemoryHandle) bytes; how many that are is the answer.
 __attribute__((visibility("default"))) uint32_t scatter_staging_handle(void* scatter, char* out) {
-  const auto handle = static_cast<Scatter*>(scatter)->staging().handle();
+  const auto handle = static_cast<Scatter*>(scatter)->gpu_staging().handle();
   SS_CHECK(handle, "staging memory can be exported");
   std::memcpy(out, &*handle, sizeof *handle);
   return sizeof *handle;

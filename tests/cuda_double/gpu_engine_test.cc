@@ -5,7 +5,7 @@
 
 #include "cuda_double.h"
 #include "gpu/mover_on_gpu.h"
-#include "link/link_engine.h"
+#include "link/network_engine.h"
 
 namespace shadowserve {
 namespace {
@@ -18,10 +18,14 @@ constexpr size_t kLayerBytes = 2 * kBlocks * kBlockBytes;                 // [2]
 class GpuEngine {
  public:
   GpuEngine(const char* profile, bool direct, uint8_t filling)
-      : pages_(on_device(std::vector<std::byte>(kLayers * kLayerBytes, std::byte{filling}))) {
-    ss_options options = engine_options(profile);
+      : GpuEngine(on_gpu(engine_options(profile), direct), filling) {}
+  static ss_options on_gpu(ss_options options, bool direct) {
     options.device = 1;
     options.direct_pages = direct ? 1 : 0;
+    return options;
+  }
+  GpuEngine(const ss_options& options, uint8_t filling)
+      : pages_(on_device(std::vector<std::byte>(kLayers * kLayerBytes, std::byte{filling}))) {
     char message[256] = "";
     transfer = ss_transfer_open(&options, message, sizeof message);
     EXPECT_NE(transfer, nullptr) << message;
@@ -208,6 +212,54 @@ TEST_P(GpuEngineTest, StagingMemoryOutlivesItsLink) {
   EXPECT_NE(fetcher.wait_event().error, 0);
   // The new plane's store is empty, and the engine is well.
   fetcher.save(keys_, there_);
+}
+
+// Across machines, and on a SmartNIC, the data plane reaches host memory only.
+TEST(GpuEngineOverTheNetwork, CopiesStraightFromTheWindow) {
+  cuda_double::reset();
+  const TestKeys keys;
+  ThreadedPlane plane(network_plane_options(keys));
+  const NetworkOptions network(keys, port_of(plane));
+  GpuEngine saver(GpuEngine::on_gpu(network.options, true), 1);
+  GpuEngine fetcher(GpuEngine::on_gpu(network.options, true), 2);
+  saver.compute(1);
+  const std::vector<uint8_t> chunk(SS_KEY_BYTES, 7);
+  const std::vector<int32_t> here = table(3, 16), there = table(70, 16);
+  saver.save(chunk, here);
+  fetcher.start_fetch(chunk, there);
+  EXPECT_EQ(fetcher.wait_event().error, 0);
+  for (size_t i = 0; i < here.size(); ++i)
+    EXPECT_EQ(saver.block(3, 1, here[i]), fetcher.block(3, 1, there[i]));
+  EXPECT_EQ(plane.stats()["network"]["attached"], 2);
+  EXPECT_EQ(cuda_double::noticed().pageable, 0u);
+
+  const ss_options staged = GpuEngine::on_gpu(network.options, false);
+  char message[256] = "";
+  EXPECT_EQ(ss_transfer_open(&staged, message, sizeof message), nullptr);
+  EXPECT_NE(std::string(message).find("or direct_pages"), std::string::npos) << message;
+}
+
+// Pages whose heads lie apart would have to be copied in pieces of some hundred bytes.
+TEST(GpuEnginePages, WhoseHeadsLieApartAreNotCopied) {
+  ss_options options = GpuEngine::on_gpu(engine_options("raw"), true);
+  char message[256] = "";
+  ss_transfer* transfer = ss_transfer_open(&options, message, sizeof message);
+  ASSERT_NE(transfer, nullptr) << message;
+  const DeviceMemory memory = on_device(std::vector<std::byte>(2 * kBlocks * kBlockBytes));
+  std::vector<void*> bases(kLayers, memory.data());
+  ss_pages pages{};
+  pages.layout = SS_PAGES_STRIDED;
+  pages.page_tokens = kBlockTokens;
+  pages.pages = kBlocks;
+  pages.plane_stride_bytes = kBlocks * kBlockBytes;
+  pages.page_stride_bytes = kBlockBytes;
+  pages.token_stride_bytes = size_t{kDim} * 2;
+  pages.head_stride_bytes = size_t{kBlockTokens} * kDim * 2;
+  pages.layer_base = bases.data();
+  pages.layers = kLayers;
+  EXPECT_NE(ss_transfer_register_pages(transfer, &pages, message, sizeof message), 0);
+  EXPECT_NE(std::string(message).find("heads of a token lie together"), std::string::npos) << message;
+  ss_transfer_close(transfer);
 }
 
 }  // namespace
