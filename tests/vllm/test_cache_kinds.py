@@ -16,6 +16,7 @@ pytestmark = pytest.mark.engine
 STORED = random_prompt(1024, seed=890)
 LONGER = STORED[:700] + random_prompt(400, seed=891)  # two chunks of it are stored
 E5M2 = [] if ON_GPU else ["e5m2"]  # vLLM 0.24's attention on GPUs asserts that there is none
+DIRECT = ["direct", "direct latent"] if ON_GPU else []  # parts copied straight into pages: there are no other pages than a GPU's
 SHORT = {"max_model_len": 4096, "max_num_batched_tokens": 4096}
 # Single tokens of a latent model go through another kernel than prompts, which rounds in other places: without us,
 # the same question asked as prompt and as answer differs by up to 0.2 in log probability.
@@ -57,6 +58,11 @@ def reports(tiny_model, latent_model, redis, plane, tmp_path_factory) -> dict:
         "latent alone": engine(latent_model, fresh(), model_fingerprint="other"),
         "latent kv4": engine(latent_model, trip()[:2], profile="kv4"),
     }
+    if DIRECT:
+        direct = {"direct_pages": True, "model_fingerprint": "direct"}
+        wanted["direct"] = engine(tiny_model, trip(), profile="raw", **direct)
+        wanted["direct alone"] = engine(tiny_model, fresh(), model_fingerprint="another")
+        wanted["direct latent"] = engine(latent_model, trip()[:2], **direct)
     reports, log = run_engines(tmp_path_factory.mktemp("kinds"), *wanted.values())
     return dict(zip(wanted, reports, strict=True)) | {"log": log}
 
@@ -70,29 +76,29 @@ def answer(step: dict) -> Answer:
     return only
 
 
-@pytest.mark.parametrize("kind", ["e4m3", *E5M2, "latent"])
+@pytest.mark.parametrize("kind", ["e4m3", *E5M2, "latent", *DIRECT])
 def test_a_full_hit_gives_the_same_pages_and_answer(reports, kind):
     computed, fetched, *_ = reports[kind]["steps"]
     assert placed(computed) == 0 and placed(fetched) == len(STORED) // CHUNK
     assert len(fetched["pages"]["loaded"]) == len(STORED) // CHUNK
     for key, pages in fetched["pages"]["loaded"].items():
         assert pages == fetched["pages"]["saved"][key], "lossless: bit-identical"
-    assert answer(fetched).agrees_with(answer(computed), LATENT_ROUNDING if kind == "latent" else ROUNDING)
+    assert answer(fetched).agrees_with(answer(computed), LATENT_ROUNDING if "latent" in kind else ROUNDING)
 
 
-@pytest.mark.parametrize("kind", ["e4m3", "latent"])
+@pytest.mark.parametrize("kind", ["e4m3", "latent", *DIRECT[:1]])
 def test_a_part_of_a_prompt_is_fetched_and_the_rest_computed_behind_it(reports, kind):
     steps, (alone,) = reports[kind]["steps"], reports[f"{kind} alone"]["steps"]
     assert placed(alone) == 0 and placed(steps[2], steps[1]) == 700 // CHUNK
-    assert answer(steps[2]).agrees_with(answer(alone), LATENT_ROUNDING if kind == "latent" else ROUNDING)
+    assert answer(steps[2]).agrees_with(answer(alone), LATENT_ROUNDING if "latent" in kind else ROUNDING)
 
 
-@pytest.mark.parametrize("kind", ["e4m3", "latent"])
+@pytest.mark.parametrize("kind", ["e4m3", "latent", *DIRECT[:1]])
 def test_damaged_pages_change_the_answer(reports, kind):
     """Without this the tests above would prove nothing."""
     steps = reports[kind]["steps"]
     assert placed(steps[3], steps[2]) == len(STORED) // CHUNK
-    assert not answer(steps[3]).agrees_with(answer(steps[0]), LATENT_ROUNDING if kind == "latent" else ROUNDING)
+    assert not answer(steps[3]).agrees_with(answer(steps[0]), LATENT_ROUNDING if "latent" in kind else ROUNDING)
 
 
 def test_no_kind_finds_what_another_one_stored(reports):

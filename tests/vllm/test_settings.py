@@ -22,6 +22,11 @@ def test_units_are_converted():
     assert options["core"] == 1
 
 
+def test_direct_pages_are_asked_for():
+    assert "direct_pages" not in Settings.from_extra_config({}).native_options("c", "f")
+    assert Settings.from_extra_config({"direct_pages": True}).native_options("c", "f")["direct_pages"] == 1
+
+
 def test_a_calibration_goes_along_with_what_it_has_to_fit():
     settings = Settings.from_extra_config({"profile": "balanced", "calibration": "~/tiny.cal"})
     options = settings.native_options("c", "f", "ab" * 32)

@@ -208,7 +208,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
             described.plane_stride_bytes,
             described.token_stride_bytes,
         )
-        return f"strided, on GPU {described.device}"
+        return f"strided, on GPU {described.device}{', copied to directly' if self._settings.direct_pages else ''}"
 
     def handle_preemptions(self, kv_connector_metadata: StepWork) -> None:
         """vLLM calls this in every step, before anything touches the pages."""
