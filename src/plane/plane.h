@@ -42,7 +42,7 @@ class Plane {
   virtual void serve(int stop_fd) = 0;
 
   /// One JSON document: version, store, threads, stages, funnels by reason, sessions, memory,
-  /// frozen-heap allocations. Any thread.
+  /// frozen-heap allocations. The thread that serves, or any while no engine comes or goes.
   virtual std::string stats_json() const = 0;
   /// Where engines on other machines find it, with the port that it really has; empty without `listen`.
   virtual std::string network_address() const = 0;

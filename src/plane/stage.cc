@@ -41,14 +41,14 @@ void Pipe::push(const Slot& slot) {
 }
 
 uint32_t SlotStage::queue() const {
-  uint32_t waiting = inside_;
+  uint32_t waiting = inside();
   for (const Pipe* pipe : inputs_) waiting += pipe->size();
   return waiting;
 }
 
 uint32_t SlotStage::step(uint64_t now_ns) {
   uint32_t moved = 0;
-  if (inside_ > 0 || polls_when_idle()) {
+  if (inside() > 0 || polls_when_idle()) {
     const uint64_t start = clock_.now_ns();
     moved = poll_work();
     if (moved > 0) counters_.busy_ns.add(clock_.now_ns() - start);
@@ -66,7 +66,7 @@ uint32_t SlotStage::step(uint64_t now_ns) {
 }
 
 void SlotStage::enter(Slot& slot, uint64_t now_ns) {
-  ++inside_;
+  inside_.store(inside() + 1, std::memory_order_relaxed);
   if (slot.error == Error::kNone && now_ns >= slot.request.deadline_ns) {
     finish(slot, Error::kDeadline);
     return;
@@ -81,8 +81,8 @@ void SlotStage::enter(Slot& slot, uint64_t now_ns) {
 }
 
 void SlotStage::finish(Slot& slot, Error error) {
-  SS_CHECK(inside_ > 0, "a slot finishes once");
-  --inside_;
+  SS_CHECK(inside() > 0, "a slot finishes once");
+  inside_.store(inside() - 1, std::memory_order_relaxed);
   if (slot.error == Error::kNone && error != Error::kNone) {
     slot.error = error;
     counters_.failed.add(1);

@@ -110,9 +110,10 @@ class SlotStage : public Stage {
 
   SlotPool& pool_;
   const Clock& clock_;
-  uint32_t inside_ = 0;  ///< begun and not finished
 
  private:
+  uint32_t inside() const { return inside_.load(std::memory_order_relaxed); }
+  std::atomic<uint32_t> inside_ = 0;  ///< begun and not finished; written by the stage's thread only
   void enter(Slot& slot, uint64_t now_ns);
   std::vector<Pipe*> inputs_;
   std::vector<Pipe*> outputs_;

@@ -1,5 +1,7 @@
 // Memory, devices and copies of the double.
-#include <cstdlib>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <map>
 
 #include "cuda_double.h"
@@ -12,8 +14,12 @@ thread_local int current_device = 0;
 std::atomic<uint32_t> refusals{0};
 
 // What CUDA knows of the address space: device memory, and host memory that is pinned.
+struct Known {
+  size_t bytes = 0;
+  int fd = -1;  // device memory of ours: what another process would map
+};
 std::mutex known_mutex;
-std::map<uintptr_t, size_t> known;
+std::map<uintptr_t, Known> known;
 
 uintptr_t address(const void* memory) { return reinterpret_cast<uintptr_t>(memory); }
 
@@ -21,49 +27,63 @@ bool is_known(const void* memory, size_t bytes) {
   const std::lock_guard lock(known_mutex);
   auto behind = known.upper_bound(address(memory));
   if (behind == known.begin()) return false;
-  const auto& [begin, length] = *--behind;
-  return address(memory) + bytes <= begin + length;
+  const auto& [begin, memory_here] = *--behind;
+  return address(memory) + bytes <= begin + memory_here.bytes;
 }
 
 bool overlaps_known(const void* memory, size_t bytes) {
   const std::lock_guard lock(known_mutex);
   const auto behind = known.lower_bound(address(memory) + bytes);
   if (behind == known.begin()) return false;
-  const auto& [begin, length] = *std::prev(behind);
-  return begin + length > address(memory);
+  const auto& [begin, memory_here] = *std::prev(behind);
+  return begin + memory_here.bytes > address(memory);
 }
 
-void learn(const void* memory, size_t bytes) {
+void learn(const void* memory, Known what) {
   const std::lock_guard lock(known_mutex);
-  known[address(memory)] = bytes;
+  known[address(memory)] = what;
 }
 
-// 0: nobody knew it.
-size_t forget(const void* memory) {
+// Of no bytes: nobody knew it.
+Known forget(const void* memory) {
   const std::lock_guard lock(known_mutex);
   const auto found = known.find(address(memory));
-  if (found == known.end()) return 0;
-  const size_t bytes = found->second;
+  if (found == known.end()) return {};
+  const Known what = found->second;
   known.erase(found);
-  return bytes;
+  return what;
+}
+
+Known known_at(const void* memory) {
+  const std::lock_guard lock(known_mutex);
+  const auto found = known.find(address(memory));
+  return found == known.end() ? Known{} : found->second;
+}
+
+cudaError_t map(void** memory, Known what) {
+  *memory = mmap(nullptr, what.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, what.fd, 0);
+  if (*memory == MAP_FAILED) return told(cudaErrorMemoryAllocation);
+  learn(*memory, what);
+  return cudaSuccess;
 }
 
 cudaError_t take(void** memory, size_t bytes) {
   not_while_capturing();
-  *memory = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-  if (*memory == nullptr) return told(cudaErrorMemoryAllocation);
-  learn(*memory, bytes);
-  return cudaSuccess;
+  const int fd = memfd_create("cuda-double", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, static_cast<off_t>(bytes)) != 0) return told(cudaErrorMemoryAllocation);
+  return map(memory, {bytes, fd});
 }
 
-cudaError_t give_up(void* memory) {
+// Others' mappings stay valid, as with CUDA. `waits`: for the device, as freeing does.
+cudaError_t give_up(void* memory, bool waits = true) {
   not_while_capturing();
   if (memory == nullptr) return cudaSuccess;
-  const size_t bytes = forget(memory);
-  if (bytes == 0) return told(cudaErrorInvalidValue);
-  if (any_stream_touches(memory, bytes)) ++noticed().under_way;
-  finish_all_streams();
-  std::free(memory);
+  const Known was = forget(memory);
+  if (was.bytes == 0) return told(cudaErrorInvalidValue);
+  if (any_stream_touches(memory, was.bytes)) ++noticed().under_way;
+  if (waits) finish_all_streams();
+  munmap(memory, was.bytes);
+  if (was.fd >= 0) close(was.fd);
   return cudaSuccess;
 }
 
@@ -129,12 +149,9 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** entry, unsigned
                                              cudaDriverEntryPointQueryResult* found) {
   using AddressRange = int (*)(unsigned long long*, size_t*, unsigned long long);
   const AddressRange range = [](unsigned long long* base, size_t* bytes, unsigned long long pointer) {
-    const std::lock_guard lock(known_mutex);
-    const auto at = known.find(pointer);
-    if (at == known.end()) return 1;
-    *base = at->first;
-    *bytes = at->second;
-    return 0;
+    *base = pointer;
+    *bytes = known_at(reinterpret_cast<const void*>(pointer)).bytes;
+    return *bytes > 0 ? 0 : 1;
   };
   *entry = reinterpret_cast<void*>(range);
   *found = cudaDriverEntryPointSuccess;
@@ -149,27 +166,31 @@ cudaError_t cudaFreeHost(void* memory) { return give_up(memory); }
 cudaError_t cudaHostRegister(void* memory, size_t bytes, unsigned) {
   not_while_capturing();
   if (overlaps_known(memory, bytes)) return told(cudaErrorInvalidValue);
-  learn(memory, bytes);
+  learn(memory, {bytes, -1});
   return cudaSuccess;
 }
 cudaError_t cudaHostUnregister(void* memory) {
-  const size_t bytes = forget(memory);
+  const size_t bytes = forget(memory).bytes;
   if (bytes == 0) return told(cudaErrorInvalidValue);
   if (any_stream_touches(memory, bytes)) ++noticed().under_way;
   return cudaSuccess;
 }
 
-// A process opens its own here, which CUDA refuses: engine and data plane of these tests are one process.
+// A process may open its own here, which CUDA refuses: engine and data plane of these tests are one process.
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* handle, void* memory) {
+  const Known what = known_at(memory);
+  if (what.fd < 0) return told(cudaErrorInvalidValue);
   std::memset(handle, 0, sizeof *handle);
-  std::memcpy(handle->reserved, &memory, sizeof memory);
+  std::memcpy(handle->reserved, &what, sizeof what);
   return cudaSuccess;
 }
 cudaError_t cudaIpcOpenMemHandle(void** memory, cudaIpcMemHandle_t handle, unsigned) {
-  std::memcpy(memory, handle.reserved, sizeof *memory);
-  return is_known(*memory, 1) ? cudaSuccess : told(cudaErrorInvalidValue);
+  Known what;
+  std::memcpy(&what, handle.reserved, sizeof what);
+  if (what.bytes == 0 || (what.fd = dup(what.fd)) < 0) return told(cudaErrorInvalidValue);
+  return map(memory, what);
 }
-cudaError_t cudaIpcCloseMemHandle(void*) { return cudaSuccess; }
+cudaError_t cudaIpcCloseMemHandle(void* memory) { return give_up(memory, false); }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
   std::memcpy(to, from, bytes);

@@ -1,7 +1,9 @@
 // Streams and events of the double.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -10,11 +12,20 @@
 
 #include "cuda_runtime_api.h"
 
+/// Without locks: whoever asks in a loop would keep the stream from saying anything.
 struct CudaDoubleEvent {
-  std::mutex mutex;
-  std::condition_variable passed_more;
-  unsigned long long recorded = 0;  ///< calls of record
-  unsigned long long passed = 0;    ///< the last of them that its stream has reached
+  std::atomic<uint64_t> recorded = 0;  ///< calls of record
+  std::atomic<uint64_t> passed = 0;    ///< the last of them that its stream has reached
+
+  void pass(uint64_t number) {
+    uint64_t before = passed.load();
+    while (before < number && !passed.compare_exchange_weak(before, number)) {
+    }
+    passed.notify_all();
+  }
+  void wait_for(uint64_t number) const {
+    for (uint64_t now = passed.load(); now < number; now = passed.load()) passed.wait(now);
+  }
 };
 
 /// A queue of fixed length, so that nothing is taken from the heap between start and end, and the thread that

@@ -128,38 +128,21 @@ cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (stream != nullptr && stream->capturing) return told(cudaErrorStreamCaptureUnsupported);
-  unsigned long long number = 0;
-  {
-    const std::lock_guard lock(event->mutex);
-    number = ++event->recorded;
-  }
-  const auto pass = [=] {
-    const std::lock_guard lock(event->mutex);
-    event->passed = std::max(event->passed, number);
-    event->passed_more.notify_all();
-  };
+  const uint64_t number = ++event->recorded;
   if (stream == nullptr) {
-    pass();
+    event->pass(number);
   } else {
-    stream->put(pass);
+    stream->put([=] { event->pass(number); });
   }
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   not_while_capturing();
-  const std::lock_guard lock(event->mutex);
   return event->passed < event->recorded ? cudaErrorNotReady : cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  unsigned long long number = 0;
-  {
-    const std::lock_guard lock(event->mutex);
-    number = event->recorded;
-  }
-  stream->put([=] {
-    std::unique_lock lock(event->mutex);
-    event->passed_more.wait(lock, [=] { return event->passed >= number; });
-  });
+  const uint64_t number = event->recorded;
+  stream->put([=] { event->wait_for(number); });
   return cudaSuccess;
 }
 

@@ -164,8 +164,10 @@ TEST_P(MoverOnGpu, TakesNothingFromTheHeap) {
   thaw_heap_on_this_thread();
   std::printf("%llu allocations (the driver's) in 200 launches\n",
               static_cast<unsigned long long>(frozen_allocations() - before));
+#if !defined(SHADOWSERVE_SANITIZED)
   EXPECT_TRUE(heap_is_watched());
   EXPECT_EQ(frozen_allocations() - before, 0u);
+#endif
 }
 
 }  // namespace
