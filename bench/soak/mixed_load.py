@@ -3,14 +3,15 @@
     python bench/soak/mixed_load.py --model FOLDER --minutes 30 --out FILE.json [--device cuda]
 
 Needs vLLM, `shadowserve` and `redis-server` on the PATH, and a model whose weights are not random noise alone: answers of one that
-knows nothing hang on rounding (tools/models/tiny_llama.py makes one that is fine). Answers of an engine of its own that computes everything
-come first. Then an engine with too few pages for its load fetches and saves with profile `raw`; and for comparison one without a
-connector has the same load for a fifth of the time, two minutes at most. An answer leaves the computed one where two tokens are
-nearly as likely and sums are added in another order: that is so for both. Ends with 1 when it happens more often, or at clearer
-tokens, where KV is fetched, or when memory kept growing.
+knows nothing hang on rounding (tools/models/tiny_llama.py makes one that is fine). An engine of its own computes the answers, while the one
+under test starts. That has too few pages for its load, fetches and saves with profile `raw`; and for comparison one without a connector has the
+same load for a fifth of the time, two minutes at most, unless --compared names an earlier run's result on such a machine. An answer leaves the
+computed one where two tokens are nearly as likely and sums are added in another order: that is so for both. Ends with 1 when it happens
+more often, or at clearer tokens, where KV is fetched, or when memory kept growing.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import json
 import math
@@ -35,7 +36,7 @@ GAPS = (0, 0.1, 0.3)  # nats
 COMPARED_SHARE, COMPARED_MAX_S = 0.2, 120  # of the time, for the engine without a connector
 
 
-def open_engine(model: str, socket: str | None, pages_mib: int):
+def open_engine(chosen: argparse.Namespace, socket: str | None):
     """`socket`: of the data plane; None: no connector."""
     from vllm import LLM
 
@@ -43,11 +44,11 @@ def open_engine(model: str, socket: str | None, pages_mib: int):
         "kv_transfer_config": {
             "kv_connector": "ShadowServeConnector", "kv_connector_module_path": "shadowserve.vllm.connector", "kv_role": "kv_both",
             "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"socket": socket, "profile": "raw", "fetch_timeout_ms": 5000},
+            "kv_connector_extra_config": {"socket": socket, "profile": "raw", "fetch_timeout_ms": 5000, "direct_pages": chosen.direct_pages},
         },
     }  # fmt: skip
     return LLM(
-        model=model, dtype="bfloat16", max_model_len=8192, kv_cache_memory_bytes=pages_mib << 20, gpu_memory_utilization=0.2,
+        model=chosen.model, dtype="bfloat16", max_model_len=8192, kv_cache_memory_bytes=chosen.pages_mib << 20, gpu_memory_utilization=0.2,
         max_num_seqs=IN_FLIGHT, enable_prefix_caching=True, seed=0, disable_log_stats=False, **(connected if socket else {}),
     )  # fmt: skip
 
@@ -147,6 +148,8 @@ def main() -> int:
     arguments.add_argument("--prompts", type=int, default=64)
     arguments.add_argument("--pages-mib", type=int, default=96, help="KV cache: so small that requests are preempted")
     arguments.add_argument("--plane-cores", default="10-13")
+    arguments.add_argument("--direct-pages", action="store_true", help="parts are copied straight into pages on a GPU")
+    arguments.add_argument("--compared", type=pathlib.Path, help="result of an earlier run: its engine without a connector is what this one is compared with")
     arguments.add_argument("--sample-seconds", type=float, default=10)
     chosen = arguments.parse_args()
     result = run(chosen)
@@ -156,11 +159,11 @@ def main() -> int:
 
 
 def run(chosen: argparse.Namespace) -> dict:
-    answers = Answers.computed_by_another_process(chosen.model, chosen.prompts, OUTPUTS[1])
+    computing = concurrent.futures.ThreadPoolExecutor(1).submit(Answers.computed_by_another_process, chosen.model, chosen.prompts, OUTPUTS[1])
     world = World(pathlib.Path(tempfile.mkdtemp(prefix="mixed-load-")), chosen.plane_cores)
     world.link(None, engines=0)
     seconds = chosen.minutes * 60
-    with load_of(chosen, answers, world.socket) as (soak, llm):
+    with load_of(chosen, computing, world.socket) as (soak, llm):
         samples = []
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
@@ -171,24 +174,33 @@ def run(chosen: argparse.Namespace) -> dict:
         preempted = preemptions(llm)
     moved = world.moved()
     world.close()
-    with load_of(chosen, answers, None) as (compared, _):
-        compared.run(min(seconds * COMPARED_SHARE, COMPARED_MAX_S))
-        compared.drain()
     result = {
-        "minutes": chosen.minutes, **soak.counts, "preemptions": preempted, "moved": moved,
-        "left": departures(soak.gaps, soak.counts["ended"]),
-        "left_without_connector": departures(compared.gaps, compared.counts["ended"]), "ended_without_connector": compared.counts["ended"],
+        "minutes": chosen.minutes, "direct_pages": chosen.direct_pages, **soak.counts, "preemptions": preempted, "moved": moved,
+        "left": departures(soak.gaps, soak.counts["ended"]), **without_connector(chosen, computing, seconds),
         "left_control": departures(soak.control_gaps, soak.counts["ended"]),
         "memory_first": samples[0], "memory_last": samples[-1], "samples": samples,
     }  # fmt: skip
     return result | {"failures": failures(result)}
 
 
+def without_connector(chosen: argparse.Namespace, computing: concurrent.futures.Future, seconds: float) -> dict:
+    """How often answers leave the computed ones where nothing is fetched."""
+    names = ("left_without_connector", "ended_without_connector")
+    if chosen.compared:
+        earlier = json.loads(chosen.compared.read_text())
+        return {name: earlier[name] for name in names} | {"compared_with": f"an earlier run of {earlier['minutes']:g} minutes"}
+    with load_of(chosen, computing, None) as (compared, _):
+        compared.run(min(seconds * COMPARED_SHARE, COMPARED_MAX_S))
+        compared.drain()
+    return dict(zip(names, (departures(compared.gaps, compared.counts["ended"]), compared.counts["ended"]), strict=True))
+
+
 @contextlib.contextmanager
-def load_of(chosen: argparse.Namespace, answers: Answers, socket: str | None):
-    llm = open_engine(chosen.model, socket, chosen.pages_mib)
+def load_of(chosen: argparse.Namespace, computing: concurrent.futures.Future, socket: str | None):
+    """`computing` ends with the answers; the engine starts meanwhile."""
+    llm = open_engine(chosen, socket)
     try:
-        yield Soak(Client(llm), answers, seed=1), llm
+        yield Soak(Client(llm), computing.result(), seed=1), llm
     finally:
         llm.llm_engine.engine_core.shutdown()
 

@@ -16,7 +16,7 @@ class DevicePageMover final : public PageMover {
   void flush() override;
   size_t poll(std::span<PagedDone> out) override;
   uint32_t moves_together() const override { return mover_->parts_together(); }
-  uint32_t gathers_per_turn() const override { return PagedMover::kBatchParts; }
+  uint32_t gathers_per_turn() const override { return mover_->parts_per_turn(); }
 
  private:
   bool add(const PartMove& move, std::span<std::byte> staging);

@@ -13,6 +13,8 @@ class PagedCopies final : public PagedLauncher {
   /// One call of the driver for a part where CUDA has one (13).
   bool launch(uint32_t index, const PagedBatch& batch, PagedDirection direction, void* stream) override;
   uint32_t parts_together() const override { return 1; }
+  /// Each is a call with dozens of copies.
+  uint32_t parts_per_turn() const override { return 8; }
 
  private:
   PagedRuns runs_;

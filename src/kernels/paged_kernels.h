@@ -22,6 +22,7 @@ class PagedKernels final : public PagedLauncher {
   bool launch(uint32_t index, const PagedBatch& batch, PagedDirection direction, void* stream) override;
   /// To an engine a launch is a disturbance, however much it moves.
   uint32_t parts_together() const override { return PagedBatch::kPartsMax; }
+  uint32_t parts_per_turn() const override { return PagedBatch::kPartsMax; }
 
  private:
   PagedKernels(const PagedMemory& memory, DeviceMemory tables);

@@ -16,6 +16,8 @@ class PagedLauncher {
   virtual bool launch(uint32_t index, const PagedBatch& batch, PagedDirection direction, void* stream) = 0;
   /// Parts worth waiting for before a launch.
   virtual uint32_t parts_together() const = 0;
+  /// Parts that can be launched without keeping this thread from other things for long.
+  virtual uint32_t parts_per_turn() const = 0;
 };
 
 }  // namespace shadowserve

@@ -64,6 +64,7 @@ class PagedMover {
   size_t poll(std::span<PagedDone> out);
   /// Parts worth waiting for before a flush.
   uint32_t parts_together() const { return launcher_->parts_together(); }
+  uint32_t parts_per_turn() const { return launcher_->parts_per_turn(); }
   /// Parts added and not yet polled.
   uint32_t under_way() const { return under_way_; }
 
