@@ -15,6 +15,20 @@ constexpr uint32_t kBlocks = 128;
 constexpr size_t kBlockBytes = size_t{kBlockTokens} * kHeads * kDim * 2;  // of K, or V
 constexpr size_t kLayerBytes = 2 * kBlocks * kBlockBytes;                 // [2][block][token][head][dim]
 
+ss_pages pages_at(std::vector<void*>& layer_bases) {
+  ss_pages pages{};
+  pages.layout = SS_PAGES_STRIDED;
+  pages.page_tokens = kBlockTokens;
+  pages.pages = kBlocks;
+  pages.plane_stride_bytes = kBlocks * kBlockBytes;
+  pages.page_stride_bytes = kBlockBytes;
+  pages.token_stride_bytes = size_t{kHeads} * kDim * 2;
+  pages.head_stride_bytes = size_t{kDim} * 2;
+  pages.layer_base = layer_bases.data();
+  pages.layers = kLayers;
+  return pages;
+}
+
 class GpuEngine {
  public:
   GpuEngine(const char* profile, bool direct, uint8_t filling)
@@ -31,16 +45,7 @@ class GpuEngine {
     EXPECT_NE(transfer, nullptr) << message;
     std::vector<void*> bases;
     for (uint32_t layer = 0; layer < kLayers; ++layer) bases.push_back(pages_.data() + layer * kLayerBytes);
-    ss_pages pages{};
-    pages.layout = SS_PAGES_STRIDED;
-    pages.page_tokens = kBlockTokens;
-    pages.pages = kBlocks;
-    pages.plane_stride_bytes = kBlocks * kBlockBytes;
-    pages.page_stride_bytes = kBlockBytes;
-    pages.token_stride_bytes = size_t{kHeads} * kDim * 2;
-    pages.head_stride_bytes = size_t{kDim} * 2;
-    pages.layer_base = bases.data();
-    pages.layers = kLayers;
+    const ss_pages pages = pages_at(bases);
     EXPECT_EQ(ss_transfer_register_pages(transfer, &pages, message, sizeof message), 0) << message;
     EXPECT_TRUE(connected());
   }
@@ -247,16 +252,9 @@ TEST(GpuEnginePages, WhoseHeadsLieApartAreNotCopied) {
   ASSERT_NE(transfer, nullptr) << message;
   const DeviceMemory memory = on_device(std::vector<std::byte>(2 * kBlocks * kBlockBytes));
   std::vector<void*> bases(kLayers, memory.data());
-  ss_pages pages{};
-  pages.layout = SS_PAGES_STRIDED;
-  pages.page_tokens = kBlockTokens;
-  pages.pages = kBlocks;
-  pages.plane_stride_bytes = kBlocks * kBlockBytes;
-  pages.page_stride_bytes = kBlockBytes;
+  ss_pages pages = pages_at(bases);
   pages.token_stride_bytes = size_t{kDim} * 2;
   pages.head_stride_bytes = size_t{kBlockTokens} * kDim * 2;
-  pages.layer_base = bases.data();
-  pages.layers = kLayers;
   EXPECT_NE(ss_transfer_register_pages(transfer, &pages, message, sizeof message), 0);
   EXPECT_NE(std::string(message).find("heads of a token lie together"), std::string::npos) << message;
   ss_transfer_close(transfer);
