@@ -136,7 +136,7 @@ TEST_F(PlaneLinkTest, TheCalibrationGoesAlongEveryTime) {
     given.profile = "near";
     given.calibration = file.path().c_str();
     const ClientOptions options = checked(given, plane.path(), role);
-    link = std::make_unique<PlaneLink>(plane.path(), options.hello(), clock, StagingPlace::host(),
+    link = std::make_unique<PlaneLink>(plane.path(), options.hello(), clock, StagingPlace{},
                                        options.calibration);
     for (int connection = 0; connection < 2; ++connection) {
       ASSERT_EQ(pump(), PlaneLink::Change::kCameUp);

@@ -17,11 +17,6 @@ namespace shadowserve {
 struct StagingPlace {
   int device = -1;      ///< GPU with the engine's pages; -1: they are in host memory
   bool on_gpu = false;  ///< as they are; else in host memory, registered with the GPU if there is one
-
-  static StagingPlace host() { return {}; }
-  /// For moves by kernels, and by copies.
-  static StagingPlace gpu(int device) { return {device, true}; }
-  static StagingPlace host_for_gpu(int device) { return {device, false}; }
 };
 
 /// Shared by the link and the moves that are under way in it: freed when the last of them lets go.

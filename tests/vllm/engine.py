@@ -7,7 +7,8 @@ import random
 import time
 
 from device import engine_options
-from processes import wait_for
+from processes import ENGINES_CORE, alone, wait_for
+from stopwatch import Stopwatch
 
 # vLLM is imported by whoever starts an engine: collecting the quick tests must not take that long.
 
@@ -86,7 +87,8 @@ class Engine:
             kv_transfer_config=transfer,
             worker_extension_cls="engine_probe.EngineProbe",
         )
-        self.llm = LLM(**(options | engine_options() | (changes or {})))
+        with alone(ENGINES_CORE):  # a start takes all cores for half a minute
+            self.llm = LLM(**(options | engine_options() | (changes or {})))
         self.call("probe_install")
 
     def stop(self) -> None:
@@ -120,10 +122,14 @@ class Engine:
         asked = self.ask(*[prompt + answer[:position] for position in range(len(answer))], tokens=1)
         return Answer([one.tokens[0] for one in asked], [one.logprobs[0] for one in asked])
 
+    def timed(self) -> Stopwatch:
+        """What its workers take for what is asked meanwhile."""
+        return Stopwatch(self.call_all("probe_process"))
+
     def seconds_to_answer(self, prompt: list[int]) -> tuple[float, Answer]:
-        began_s = time.monotonic()
-        (answer,) = self.ask(prompt)
-        return time.monotonic() - began_s, answer
+        with self.timed() as took:
+            (answer,) = self.ask(prompt)
+        return took.seconds, answer
 
     def abort_early(self, prompt: list[int]) -> None:
         """Asks several times and gives up at once, or a few steps later."""

@@ -17,6 +17,9 @@ LATENT_DAMAGE = 8
 class EngineProbe:
     """vLLM mixes it into its worker (worker_extension_cls); tests call it by collective_rpc."""
 
+    def probe_process(self) -> int:
+        return os.getpid()
+
     def probe_install(self) -> None:
         connector = get_kv_transfer_group()
         worker = connector._worker
