@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from device import prepare_environment  # noqa: E402
-from processes import DataPlane, RedisServer, alone  # noqa: E402
+from processes import ENGINES_CORE, DataPlane, RedisServer, alone  # noqa: E402
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -89,9 +89,10 @@ def raw_engine(tiny_model, plane):
     """Lossless profile: what is fetched must be what was computed, bit for bit. Short limits, for the faults."""
     from engine import Engine
 
-    engine = Engine(
-        tiny_model, plane.socket, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000
-    )
+    with alone(ENGINES_CORE):  # a start takes all cores for half a minute
+        engine = Engine(
+            tiny_model, plane.socket, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000
+        )
     yield engine
     engine.stop()
 

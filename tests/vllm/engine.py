@@ -7,7 +7,7 @@ import random
 import time
 
 from device import engine_options
-from processes import ENGINES_CORE, alone, wait_for
+from processes import wait_for
 from stopwatch import Stopwatch
 
 # vLLM is imported by whoever starts an engine: collecting the quick tests must not take that long.
@@ -87,8 +87,7 @@ class Engine:
             kv_transfer_config=transfer,
             worker_extension_cls="engine_probe.EngineProbe",
         )
-        with alone(ENGINES_CORE):  # a start takes all cores for half a minute
-            self.llm = LLM(**(options | engine_options() | (changes or {})))
+        self.llm = LLM(**(options | engine_options() | (changes or {})))
         self.call("probe_install")
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("vllm")
 from device import ON_GPU  # noqa: E402
 from engine import Answer, Engine, random_prompt, summed  # noqa: E402
 from other_engines import run_engines, wanted_engine  # noqa: E402
-from processes import wait_for  # noqa: E402
+from processes import ENGINES_CORE, alone, wait_for  # noqa: E402
 from test_cache_kinds import LATENT_ROUNDING, SHORT  # noqa: E402
 from test_faults import flip_bit, happening_soon  # noqa: E402
 from test_fetch import CHUNK, ROUNDING, compute_without_fetching  # noqa: E402
@@ -45,7 +45,7 @@ def two_ranks(tiny_model, plane, raw_engine) -> Engine:
 
         if torch.cuda.device_count() < RANKS:
             pytest.skip("needs two GPUs")
-    with a_core_each():
+    with alone(ENGINES_CORE), a_core_each():
         engine = Engine(
             tiny_model, plane.socket, IN_RANKS, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000,
         )  # fmt: skip
