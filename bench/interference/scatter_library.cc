@@ -13,7 +13,7 @@
 #include "interference/paced.h"
 #include "kernels/device_memory.h"
 #include "kernels/paged_mover.h"
-#include "memory/shared_region.h"
+#include "kernels/staging_memory.h"
 
 using namespace shadowserve;
 
@@ -26,7 +26,8 @@ class Scatter {
  public:
   Scatter(uint32_t layers, uint32_t heads, uint32_t head_dim, uint32_t blocks, uint64_t staging_bytes,
           bool direct) {
-    direct ? take_staging_on_host(staging_bytes) : take_staging_on_gpu(staging_bytes);
+    staging_ = StagingMemory::take({0, !direct}, staging_bytes);
+    SS_CHECK(staging_, "staging memory can be had, and registered");
     PagedLayout layout{layers, 2, heads, head_dim, 2, kBlockTokens, blocks};
     const uint64_t row = uint64_t{heads} * head_dim;
     layout.plane_stride = kBlockTokens * row;
@@ -52,7 +53,7 @@ class Scatter {
     chunks_ = blocks / (kChunkTokens / kBlockTokens);
   }
 
-  const DeviceMemory& gpu_staging() const { return gpu_staging_; }
+  const StagingMemory& staging() const { return *staging_; }
 
   /// A chunk's next part, if it is due; bytes that are in pages.
   uint64_t step(bool due) {
@@ -73,27 +74,13 @@ class Scatter {
   }
 
  private:
-  void take_staging_on_gpu(uint64_t bytes) {
-    auto staging = DeviceMemory::allocate(0, bytes);
-    SS_CHECK(staging, "staging memory can be had");
-    gpu_staging_ = std::move(*staging);
-    staging_ = {gpu_staging_.data(), gpu_staging_.size()};
-  }
-  void take_staging_on_host(uint64_t bytes) {
-    auto region = SharedRegion::create("scatter-staging", bytes);
-    SS_CHECK(region, "staging memory can be had");
-    host_staging_ = std::move(*region);
-    auto registered = RegisteredMemory::create(host_staging_.span());
-    SS_CHECK(registered, "staging memory can be registered");
-    registered_ = std::move(*registered);
-    staging_ = host_staging_.span();
-  }
   void add_part() {
     constexpr uint32_t kBlocks = kChunkTokens / kBlockTokens;
     const auto ids = std::span<const int32_t>(block_ids_).subspan(chunk_ % chunks_ * kBlocks, kBlocks);
-    const uint64_t place = next_ * part_bytes_ % (staging_.size() - part_bytes_ + 1) / 64 * 64;
+    const std::span staging = staging_->span();
+    const uint64_t place = next_ * part_bytes_ % (staging.size() - part_bytes_ + 1) / 64 * 64;
     const PagedPart part{next_, PagedDirection::kScatter, place, plane_, kPartPlanes, ids};
-    if (!mover_->add(part, staging_, nullptr)) return;
+    if (!mover_->add(part, staging, nullptr)) return;
     ++next_;
     plane_ += kPartPlanes;
     if (mover_->parts_together() == 1) mover_->flush();
@@ -102,10 +89,8 @@ class Scatter {
     mover_->flush();  // as the worker does when a chunk is there
   }
 
-  DeviceMemory gpu_staging_, pages_;
-  SharedRegion host_staging_;
-  RegisteredMemory registered_;
-  std::span<std::byte> staging_;  // one of the two
+  std::shared_ptr<const StagingMemory> staging_;
+  DeviceMemory pages_;
   std::unique_ptr<PagedMover> mover_;
   uint32_t planes_ = 0, plane_ = 0;
   uint64_t part_bytes_ = 0, next_ = 0;
@@ -125,7 +110,7 @@ __attribute__((visibility("default"))) void* scatter_create(uint32_t layers, uin
 }
 /// `out` takes sizeof(DeviceMemoryHandle) bytes; how many that are is the answer.
 __attribute__((visibility("default"))) uint32_t scatter_staging_handle(void* scatter, char* out) {
-  const auto handle = static_cast<Scatter*>(scatter)->gpu_staging().handle();
+  const auto handle = static_cast<Scatter*>(scatter)->staging().handle();
   SS_CHECK(handle, "staging memory can be exported");
   std::memcpy(out, &*handle, sizeof *handle);
   return sizeof *handle;

@@ -9,7 +9,7 @@
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
 #include "control/calibration_file.h"
-#include "control/staging_memory.h"
+#include "kernels/staging_memory.h"
 #include "shadowserve/shadowserve.h"
 #include "wire/link_message.h"
 #include "wire/network/plane_endpoint.h"

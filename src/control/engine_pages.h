@@ -7,7 +7,7 @@
 #include "chunk/kv_geometry.h"
 #include "contract/result.h"
 #include "control/page_mover.h"
-#include "control/staging_memory.h"
+#include "kernels/staging_memory.h"
 #include "shadowserve/shadowserve.h"
 
 namespace shadowserve {

@@ -31,8 +31,8 @@ struct PartMove {
   uint32_t token_first = 0;  ///< counted in the chunk; scattering only
   /// Pages on a GPU: what its own work has to have passed. Null for pages in host memory.
   std::shared_ptr<const StreamFence> after;
-  /// Held until the completion: the staging memory stays, whatever becomes of its link. Null for pages in
-  /// host memory, where no move outlives start().
+  /// Held by whoever moves after start() has returned, until the completion: the staging memory stays,
+  /// whatever becomes of its link.
   std::shared_ptr<const void> keeps;
 };
 

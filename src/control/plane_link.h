@@ -9,8 +9,8 @@
 
 #include "control/calibration_file.h"
 #include "control/link_carrier.h"
-#include "control/staging_memory.h"
 #include "control/unix_carrier.h"
+#include "kernels/staging_memory.h"
 #include "wire/link_message.h"
 #include "wire/network/plane_endpoint.h"
 #include "world/clock.h"

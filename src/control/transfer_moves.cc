@@ -20,7 +20,7 @@ void TransferWorker::start_move(PagedDirection direction, TransferJob& job, uint
     move.token_first = static_cast<FetchJob&>(job).token_first(used.task.chunk);
   }
   move.after = job.order.after;
-  if (move.after != nullptr) move.keeps = link_.staging();
+  move.keeps = link_.staging();
   SS_CHECK(moves_[region].job == nullptr, "a region moves once at a time");
   moves_[region] = {used.job, reply, clock_.now_ns()};
   ++moves_under_way_;

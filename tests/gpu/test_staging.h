@@ -1,15 +1,14 @@
 // Staging memory where a way of moving wants it.
 #pragma once
 
-#include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "gpu/device_image.h"
 #include "kernels/paged_mover.h"
-#include "memory/shared_region.h"
+#include "kernels/staging_memory.h"
 
 namespace shadowserve {
 
@@ -22,41 +21,32 @@ class TestStaging {
  public:
   static TestStaging of(const std::vector<std::byte>& values, PagedWay way) {
     TestStaging staging;
-    if (way == PagedWay::kKernel) {
-      staging.gpu_ = on_device(values);
-      return staging;
-    }
-    auto region = SharedRegion::create("test-staging", values.size());
-    EXPECT_TRUE(region);
-    staging.host_ = std::move(*region);
-    auto registered = RegisteredMemory::create(staging.host_.span());
-    EXPECT_TRUE(registered);
-    staging.registered_ = std::move(*registered);
+    staging.memory_ = StagingMemory::take({0, way == PagedWay::kKernel}, values.size());
+    EXPECT_TRUE(staging.memory_);
     staging.bytes_ = values.size();
     staging.write(values);
     return staging;
   }
 
-  std::span<std::byte> span() const {
-    return host_ ? host_.span().first(bytes_) : std::span(gpu_.data(), gpu_.size());
-  }
+  std::span<std::byte> span() const { return memory_->span().first(bytes_); }
   std::vector<std::byte> read() const {
-    return host_ ? std::vector<std::byte>(span().begin(), span().end()) : from_device(gpu_);
+    std::vector<std::byte> values(bytes_);
+    copy(values.data(), span().data());
+    return values;
   }
   void write(const std::vector<std::byte>& values) {
-    ASSERT_EQ(values.size(), span().size());
-    if (host_) {
-      std::copy(values.begin(), values.end(), span().begin());
-      return;
-    }
-    ASSERT_EQ(cudaMemcpy(gpu_.data(), values.data(), values.size(), cudaMemcpyHostToDevice), cudaSuccess);
-    ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+    ASSERT_EQ(values.size(), bytes_);
+    copy(span().data(), values.data());
   }
 
  private:
-  DeviceMemory gpu_;
-  SharedRegion host_;
-  RegisteredMemory registered_;  // goes before the region
+  // Between any two kinds of memory; behind it the bytes are there, for streams that do not block as well.
+  void copy(std::byte* to, const std::byte* from) const {
+    EXPECT_EQ(cudaMemcpy(to, from, bytes_, cudaMemcpyDefault), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+  }
+
+  std::shared_ptr<const StagingMemory> memory_;
   size_t bytes_ = 0;
 };
 

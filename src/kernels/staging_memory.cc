@@ -1,5 +1,5 @@
 // What is taken for each place, and how it is given back.
-#include "control/staging_memory.h"
+#include "kernels/staging_memory.h"
 
 #include <utility>
 
