@@ -30,13 +30,13 @@ struct Run {
 };
 
 // `cores` as the data plane has them, each with a stream of its own.
-Run run_parts(std::span<std::byte> slots, std::span<std::byte> pages, size_t page_bytes, bool in_batches,
+Run run_parts(std::span<std::byte> slots, std::span<std::byte> pages, size_t page_bytes, PageCall call,
               size_t cores) {
   std::vector<double> submitting(cores);
   std::vector<std::thread> threads;
   std::vector<std::unique_ptr<PageCopies>> of_core;
   for (size_t core = 0; core < cores; ++core)
-    of_core.push_back(std::make_unique<PageCopies>(pages, kPartBytes, page_bytes, in_batches));
+    of_core.push_back(std::make_unique<PageCopies>(pages, kPartBytes, page_bytes, call));
   const auto start = std::chrono::steady_clock::now();
   for (size_t core = 0; core < cores; ++core) {
     threads.emplace_back([&, core] {
@@ -60,14 +60,18 @@ Run run_parts(std::span<std::byte> slots, std::span<std::byte> pages, size_t pag
 
 void print_row(std::span<std::byte> slots, std::span<std::byte> pages, size_t page_bytes, size_t cores) {
   std::printf("| %zu KiB | %zu |", page_bytes >> 10, cores);
-  for (bool in_batches : {false, true}) {
-    if (in_batches && !PageCopies::kHasBatches) {
+  for (const PageCall call : {PageCall::kPage, PageCall::kPart, PageCall::kPairs}) {
+    if (call != PageCall::kPage && !PageCopies::kHasBatches) {
       std::printf(" not before CUDA 13 | |");
+      continue;
+    }
+    if (call == PageCall::kPairs && 2 * page_bytes > kPartBytes) {
+      std::printf(" | |");
       continue;
     }
     double submit_us = 0;
     const Figure rate = figure_of([&] {
-      const Run run = run_parts(slots, pages, page_bytes, in_batches, cores);
+      const Run run = run_parts(slots, pages, page_bytes, call, cores);
       submit_us = run.submit_us;
       return run.gb_per_s;
     });
@@ -92,11 +96,13 @@ int main(int argc, char** argv) {
   std::printf(
       "Parts of 1 MiB from registered slots straight into pages, GB/s, median [least-most] of %d runs;\n"
       "pages of 1 MiB: a part in one copy; submit: a core's time for a part\n\n"
-      "| page | cores | a call for a page | submit (us) | a call for a part | submit (us) |\n"
-      "| --- | --- | --- | --- | --- | --- |\n",
+      "| page | cores | a call for a page | submit (us) | a call for a part | submit (us) "
+      "| keys and values of a page in one copy | submit (us) |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- |\n",
       bench_repeats);
   const std::span all(pages->data(), pages->size());
-  for (size_t page_bytes : {size_t{8} << 10, size_t{32} << 10, size_t{128} << 10, kPartBytes})
+  for (size_t page_bytes :
+       {size_t{8} << 10, size_t{16} << 10, size_t{32} << 10, size_t{64} << 10, size_t{128} << 10, kPartBytes})
     for (size_t cores : {1, 2, 4}) print_row(slots->span(), all, page_bytes, cores);
   return 0;
 }

@@ -15,20 +15,27 @@
 
 namespace shadowserve {
 
-/// Parts of `part_bytes`, each to pages of `page_bytes` anywhere in `pages`; one call of CUDA for a part, or
-/// one for a page. One thread.
+/// What CUDA is called for.
+enum class PageCall : uint8_t {
+  kPage,
+  kPart,   ///< all of its pages in one batch
+  kPairs,  ///< the same, but keys and values of a page, which are neighbours there, as two rows of one copy
+};
+
+/// Parts of `part_bytes`, half of them keys and half values, each to pages of `page_bytes` anywhere in
+/// `pages`. One thread.
 class PageCopies {
  public:
   static constexpr size_t kDepth = 64;
-  /// cudaMemcpyBatchAsync() in this form came with CUDA 13.
+  /// cudaMemcpyBatchAsync() in this form came with CUDA 13; before it there is a call for a page.
   static constexpr bool kHasBatches = CUDART_VERSION >= 13000;
 
-  PageCopies(std::span<std::byte> pages, size_t part_bytes, size_t page_bytes, bool in_batches)
-      : page_bytes_(page_bytes), in_batches_(in_batches && kHasBatches), to_(part_bytes / page_bytes) {
+  PageCopies(std::span<std::byte> pages, size_t part_bytes, size_t page_bytes, PageCall call)
+      : part_bytes_(part_bytes), page_bytes_(page_bytes), call_(call), to_(part_bytes / page_bytes) {
     from_.resize(to_.size());
     sizes_.assign(to_.size(), page_bytes);
-    for (size_t at = 0; at + page_bytes <= pages.size(); at += page_bytes)
-      pages_.push_back(pages.data() + at);
+    const size_t apart = call == PageCall::kPairs ? 2 * page_bytes : page_bytes;
+    for (size_t at = 0; at + apart <= pages.size(); at += apart) pages_.push_back(pages.data() + at);
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   }
@@ -43,11 +50,15 @@ class PageCopies {
   /// Starts the copies of a part. There is room for kDepth.
   void submit(std::byte* slot) {
     SS_CHECK(count_ < kDepth, "no more parts than there is room for");
-    for (size_t i = 0; i < to_.size(); ++i) {
-      to_[i] = pages_[random_() % pages_.size()];
-      from_[i] = slot + i * page_bytes_;
+    if (call_ == PageCall::kPairs && kHasBatches) {
+      copy_pairs(slot);
+    } else {
+      for (size_t i = 0; i < to_.size(); ++i) {
+        to_[i] = pages_[random_() % pages_.size()];
+        from_[i] = slot + i * page_bytes_;
+      }
+      copy();
     }
-    copy();
     check(cudaEventRecord(events_[(first_ + count_++) % kDepth], stream_));
   }
 
@@ -67,7 +78,7 @@ class PageCopies {
 
   void copy() {
 #if CUDART_VERSION >= 13000
-    if (in_batches_) {
+    if (call_ == PageCall::kPart) {
       cudaMemcpyAttributes attributes{};
       attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
       size_t of_first = 0;
@@ -79,8 +90,28 @@ class PageCopies {
       check(cudaMemcpyAsync(to_[i], from_[i], page_bytes_, cudaMemcpyHostToDevice, stream_));
   }
 
+  void copy_pairs([[maybe_unused]] std::byte* slot) {
+#if CUDART_VERSION >= 13000
+    pairs_.resize(to_.size() / 2);
+    for (size_t i = 0; i < pairs_.size(); ++i) {
+      cudaMemcpy3DBatchOp& pair = pairs_[i];
+      pair = {};
+      pair.src.type = pair.dst.type = cudaMemcpyOperandTypePointer;
+      pair.src.op.ptr = {slot + i * page_bytes_, part_bytes_ / 2, 2, {}};  // values begin half a part on
+      pair.dst.op.ptr = {pages_[random_() % pages_.size()], page_bytes_, 2, {}};
+      pair.extent = {page_bytes_, 2, 1};
+      pair.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
+    }
+    check(cudaMemcpy3DBatchAsync(pairs_.size(), pairs_.data(), 0, stream_));
+#endif
+  }
+
+#if CUDART_VERSION >= 13000
+  std::vector<cudaMemcpy3DBatchOp> pairs_;
+#endif
+  size_t part_bytes_;
   size_t page_bytes_;
-  bool in_batches_;
+  PageCall call_;
   std::vector<void*> to_;
   std::vector<const void*> from_;
   std::vector<size_t> sizes_;

@@ -181,14 +181,16 @@ class Bench:
     def _streams(self, gbit: float, seeds: dict[int, list[int]]) -> None:
         self._world.link(gbit, self.attached())
         link = "" if gbit == 20 else f"{gbit:g}gbit-"
+        settings = dict(do="streams", streams=STREAMS, window_s=WINDOW_S)
+        if (quiet := next(filter(through_plane, self._engines), None)) and not link:
+            self.cell(f"{quiet}-streams-nothing", lambda: self.ask(quiet, windows=self._windows(0), seeds=[], tokens=0, **settings))
         for system in self._engines:
             for tokens in (8192, 16384):
                 if link and system in ("recompute", "synchronous"):
                     continue
                 if system != "uncompressed" and tokens in seeds:
                     self.cell(f"{system}-streams-{link}{tokens}", lambda: self.ask(
-                        system, do="streams", streams=STREAMS, windows=self._windows(tokens), window_s=WINDOW_S, seeds=seeds[tokens],
-                        tokens=tokens))  # fmt: skip
+                        system, windows=self._windows(tokens), seeds=seeds[tokens], tokens=tokens, **settings))  # fmt: skip
 
     def _windows(self, tokens: int) -> int:
         """In fours, see streams(). No more than the KV cache has room for: prompts that wait for pages would say nothing."""

@@ -53,7 +53,8 @@ class System:
     def streams(self, streams: int, windows: int, window_s: float, seeds: list[int], tokens: int) -> dict:
         """`streams` requests decode all the time. In half of the windows of `window_s` the prompts of `seeds` come beside them,
         back to back, one in flight; in the others nothing does. Gaps between tokens as the client sees them, for both; of those
-        beside, also the steps that compute the end of a prompt apart from all others.
+        beside, also the steps that compute the end of a prompt apart from all others. Without `seeds` nothing ever comes: then the ratio
+        is noise.
         Streams grow, and every step with them: windows come as alone, beside, beside, alone, so that this is the same for both."""
         client = self._client
         prompts = [self.prompt(seed, tokens) for seed in seeds]  # drawn before: that takes a step's time
@@ -66,11 +67,11 @@ class System:
             beside = window % 4 in (1, 2)
             began_s = time.perf_counter()
             while time.perf_counter() < began_s + window_s:
-                if beside and (not others or client.first_token_s[others[-1]] > 0):
+                if beside and prompts and (not others or client.first_token_s[others[-1]] > 0):
                     others.append(client.send(prompts[len(others) % len(prompts)], 1))
                 client.step()
-            if beside:
-                client.finish({others[-1]} if client.first_token_s[others[-1]] < 0 else set())
+            if others and client.first_token_s[others[-1]] < 0:
+                client.finish({others[-1]})
             gaps = _gaps(client, names, began_s, time.perf_counter())
             gaps_s["beside" if beside else "alone"] += [gap_s for _, gap_s in gaps]
             # The step that ends a prompt brings its first token together with the streams' next ones.

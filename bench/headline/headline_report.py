@@ -11,7 +11,7 @@ import statistics
 
 from peer_plot import plot_peers
 from peer_tables import NAMES, loaded, ttft_of_all
-from systems import CALIBRATED, DIRECT, SYSTEMS
+from systems import HITS, SYSTEMS
 
 STEP_S = 0.005  # what a hit may cost beside the link and one decode step
 
@@ -74,9 +74,6 @@ def ttft_table(results: Results) -> list[str]:
     return lines
 
 
-HITS = ("shadowserve", f"shadowserve{DIRECT}", "generic", *CALIBRATED, f"balanced{DIRECT}")
-
-
 def rates_and_contexts(results: Results, systems: tuple[str, ...] = HITS) -> list[tuple[str, int, str]]:
     """Of hits through the data plane, slow links first."""
     found = [(rate, int(tokens), system) for name in results.names() for system in systems
@@ -101,15 +98,15 @@ def streams_table(results: Results) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for system in SYSTEMS:
-        for tokens in (8192, 16384):
-            cell = results.cell(f"{system}-streams-{tokens}")
+        for beside_them in ("nothing", "8192", "16384"):
+            cell = results.cell(f"{system}-streams-{beside_them}")
             if cell is None:
                 continue
             alone, beside = (figures(cell["gaps"][turn]) for turn in ("alone", "beside"))
             texts = [", ".join(f"{figure * 1e3:.2f}" for figure in each) for each in (alone, beside)]
             ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(beside, alone))
             lines.append(
-                f"| {NAMES[system]} | {tokens} tokens | {texts[0]} | {texts[1]} | {ratios} | {without_tails(cell['gaps'])} | {middle(cell['others_ttft_s'])} "
+                f"| {NAMES[system]} | {'nothing (noise)' if beside_them == 'nothing' else f'{beside_them} tokens'} | {texts[0]} | {texts[1]} | {ratios} | {without_tails(cell['gaps'])} | {middle(cell['others_ttft_s'])} "
                 f"| {cell['others_per_s']:.1f} |"
             )
     return lines
@@ -118,7 +115,7 @@ def streams_table(results: Results) -> list[str]:
 def without_tails(gaps: dict) -> str:
     """The ratio without the steps that compute the end of a prompt, and those on their own; empty where they were not told apart."""
     if "tails" not in gaps:
-        return "| | | |"
+        return " | | |"
     ratios = " | ".join(f"{mine / theirs:.3f}" for mine, theirs in zip(figures(gaps["beside_without_tails"]), figures(gaps["alone"])))
     _, median_s, p99_s = figures(gaps["tails"])
     share = gaps["tails"]["count"] / gaps["beside"]["count"]

@@ -9,5 +9,7 @@ def fetched_too_little(name: str, measured: dict, token_bytes: int) -> bool:
     if name.startswith("recompute-"):
         return False
     prompts = len(measured.get("others_ttft_s", measured.get("ttft_s", [])))
+    if prompts == 0:
+        return False
     tokens = next(int(part) for part in name.split("-") if part.isdigit() and int(part) >= 1024)
     return measured["moved"]["wire_bytes"] < prompts * tokens * token_bytes * SMALLEST_SHARE

@@ -8,7 +8,7 @@ from systems import SYSTEMS
 
 LINK = "20gbit"
 COLORS = {"recompute": "tab:red", "shadowserve": "tab:green", "generic": "tab:purple", "near": "tab:pink", "balanced": "darkgreen",
-          "shadowserve-direct": "yellowgreen", "balanced-direct": "teal", "synchronous": "black",
+          "shadowserve-direct": "yellowgreen", "balanced-direct": "teal", "shadowserve-kernel": "olivedrab", "balanced-kernel": "seagreen", "synchronous": "black",
           "gpu-ans": "tab:blue", "gpu-deflate": "tab:cyan",
           "lmcache": "tab:orange", "lmcache-async": "tab:olive", "uncompressed": "tab:grey", "lmcache-raw": "tab:brown"}  # fmt: skip
 

@@ -8,6 +8,7 @@ from systems import SYSTEMS
 NAMES = {
     "recompute": "recompute", "shadowserve": "ShadowServe", "generic": "ShadowServe, generic", "near": "ShadowServe, near", "balanced": "ShadowServe, balanced",
     "shadowserve-direct": "ShadowServe, straight into pages", "balanced-direct": "ShadowServe, balanced, straight into pages",
+    "shadowserve-kernel": "ShadowServe, through a kernel", "balanced-kernel": "ShadowServe, balanced, through a kernel",
     "synchronous": "ShadowServe, synchronous", "uncompressed": "uncompressed", "gpu-ans": "GPU, nvCOMP ANS",
     "gpu-deflate": "GPU, nvCOMP Deflate", "lmcache": "LMCache CacheGen", "lmcache-async": "LMCache CacheGen, async",
     "lmcache-raw": "LMCache, uncompressed",

@@ -29,7 +29,7 @@ class Idle:
 class Staging:
     """The engine's staging memory and the connector's moves from there into pages, in this process."""
 
-    def __init__(self, programs: pathlib.Path, direct: bool = False):
+    def __init__(self, programs: pathlib.Path, direct: bool = False, kv_heads: int = KV_HEADS):
         self._library = ctypes.CDLL(str(programs / "libss_scatter.so"))
         self._library.scatter_create.restype = ctypes.c_void_p
         self._library.scatter_create.argtypes = [ctypes.c_uint32] * 4 + [ctypes.c_uint64, ctypes.c_bool]
@@ -37,7 +37,7 @@ class Staging:
         self._library.scatter_start.argtypes = [ctypes.c_void_p, ctypes.c_double]
         self._library.scatter_stop.argtypes = [ctypes.c_void_p]
         self._library.scatter_stop.restype = ctypes.c_uint64
-        self._scatter = self._library.scatter_create(LAYERS, KV_HEADS, HEAD_DIM, BLOCKS, STAGING_BYTES, direct)
+        self._scatter = self._library.scatter_create(LAYERS, kv_heads, HEAD_DIM, BLOCKS, STAGING_BYTES, direct)
 
     def handle(self) -> str:
         out = ctypes.create_string_buffer(256)
@@ -100,12 +100,12 @@ class DmaIntoPages(Dma):
 
 
 class DirectPages:
-    """All that a fetch costs the GPU with direct_pages: copies from host memory into pages, started in the engine's process."""
+    """All that a fetch costs the GPU with direct_pages: copies from host memory into pages, started in the engine's process. A copy
+    is 16 tokens of a layer's keys or values."""
 
-    name = "copies straight into pages (ShadowServe, direct_pages)"
-
-    def __init__(self, programs: pathlib.Path):
-        self._moves = Staging(programs, direct=True)
+    def __init__(self, programs: pathlib.Path, kv_heads: int = KV_HEADS):
+        self._moves = Staging(programs, direct=True, kv_heads=kv_heads)
+        self.name = f"copies straight into pages, {kv_heads * HEAD_DIM * 2 * 16 >> 10} KiB each (ShadowServe, direct_pages)"
 
     def start(self, gb_per_s: float) -> None:
         self._began_s = time.perf_counter()

@@ -66,7 +66,7 @@ class Deliverer {
     SS_CHECK(engine, "a copy engine can be made");
     engine_ = std::move(*engine);
     if (sizes.page > 0)
-      pages_.emplace(std::span(staging_.data(), staging_.size()), slot_bytes_, sizes.page, true);
+      pages_.emplace(std::span(staging_.data(), staging_.size()), slot_bytes_, sizes.page, PageCall::kPart);
   }
 
   /// Starts the next slot's copy if it is due; bytes that have arrived.

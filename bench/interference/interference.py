@@ -17,7 +17,7 @@ import torch
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "peers")]
 
-from compute import works  # noqa: E402
+from compute import KV_HEADS, works  # noqa: E402
 from delivery import DirectPages, Dma, DmaAndScatter, DmaInPieces, DmaIntoPages, Idle, Staging  # noqa: E402
 
 
@@ -25,7 +25,8 @@ def deliveries(programs: pathlib.Path, cores: str) -> list:
     staging = Staging(programs)
     dma = Dma(programs, staging, cores)
     made = [
-        Idle(), DmaAndScatter(dma, staging), DirectPages(programs), dma, DmaInPieces(programs, staging, cores), DmaIntoPages(programs, staging, cores)
+        Idle(), DmaAndScatter(dma, staging), DirectPages(programs), DirectPages(programs, KV_HEADS // 2),
+        dma, DmaInPieces(programs, staging, cores), DmaIntoPages(programs, staging, cores),
     ]  # fmt: skip
     try:
         from gpu_decompression import GpuDecompression

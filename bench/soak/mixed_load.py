@@ -33,6 +33,7 @@ IN_FLIGHT = 24
 OUTPUTS = (4, 48)  # least and most tokens of an answer
 ABORTED = 0.15  # of all requests, at a random moment
 GAPS = (0, 0.1, 0.3)  # nats
+DIRECT_PAGES = {"auto": None, "yes": True, "no": False}
 COMPARED_SHARE, COMPARED_MAX_S = 0.2, 120  # of the time, for the engine without a connector
 
 
@@ -44,7 +45,7 @@ def open_engine(chosen: argparse.Namespace, socket: str | None):
         "kv_transfer_config": {
             "kv_connector": "ShadowServeConnector", "kv_connector_module_path": "shadowserve.vllm.connector", "kv_role": "kv_both",
             "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"socket": socket, "profile": "raw", "fetch_timeout_ms": 5000, "direct_pages": chosen.direct_pages},
+            "kv_connector_extra_config": {"socket": socket, "profile": "raw", "fetch_timeout_ms": 5000, "direct_pages": DIRECT_PAGES[chosen.direct_pages]},
         },
     }  # fmt: skip
     return LLM(
@@ -148,7 +149,7 @@ def main() -> int:
     arguments.add_argument("--prompts", type=int, default=64)
     arguments.add_argument("--pages-mib", type=int, default=96, help="KV cache: so small that requests are preempted")
     arguments.add_argument("--plane-cores", default="10-13")
-    arguments.add_argument("--direct-pages", action="store_true", help="parts are copied straight into pages on a GPU")
+    arguments.add_argument("--direct-pages", choices=DIRECT_PAGES, default="auto", help="whether parts are copied straight into pages on a GPU")
     arguments.add_argument("--compared", type=pathlib.Path, help="result of an earlier run: its engine without a connector is what this one is compared with")
     arguments.add_argument("--sample-seconds", type=float, default=10)
     chosen = arguments.parse_args()

@@ -184,7 +184,8 @@ class ShadowServeConnector(KVConnectorBase_V1):
     def _open_host(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
         layout = page_layout(self._model, kv_caches, layers)
         first = self._pages[0]
-        self._transfer = _native.Transfer(self._worker_options())
+        # Asked for here it is refused, with a sentence.
+        self._transfer = _native.Transfer(self._worker_options() | {"direct_pages": int(self._settings.direct_pages or False)})
         self._transfer.register_pages(
             layout,
             [tensor.data_ptr() for tensor in self._pages],
@@ -197,7 +198,8 @@ class ShadowServeConnector(KVConnectorBase_V1):
 
     def _open_gpu(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
         described = device_pages(self._model, kv_caches, layers)
-        self._transfer = _native.Transfer(self._worker_options() | {"device": described.device + 1})
+        direct = described.copied_directly(self._settings.direct_pages, self._settings.plane_elsewhere)
+        self._transfer = _native.Transfer(self._worker_options() | {"device": described.device + 1, "direct_pages": int(direct)})
         self._transfer.register_pages(
             "strided",
             [tensor.data_ptr() for tensor in self._pages],
@@ -208,7 +210,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
             described.plane_stride_bytes,
             described.token_stride_bytes,
         )
-        return f"strided, on GPU {described.device}{', copied to directly' if self._settings.direct_pages else ''}"
+        return f"strided, on GPU {described.device}{', copied to directly' if direct else ''}"
 
     def handle_preemptions(self, kv_connector_metadata: StepWork) -> None:
         """vLLM calls this in every step, before anything touches the pages."""

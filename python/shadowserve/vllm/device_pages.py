@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 # Attention kernels that read what reshape_and_cache_flash writes.
 PROVED_BACKENDS = ("FLASH_ATTN", "TRITON_ATTN")
+# A copy that the driver is asked for holds its lock for half a microsecond, and the engine's own calls meanwhile. Beside 16 streams
+# pieces of 32 KiB cost them less than the kernel, pieces of 16 KiB more (docs/results/headline.md).
+LEAST_PIECE_BYTES = 32 << 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +30,20 @@ class DevicePages:
     page_stride_bytes: int
     token_stride_bytes: int
     head_stride_bytes: int
+    row_bytes: int
+    """Of one token in one plane: all heads, without what may lie between them."""
+    page_tokens: int
+
+    @property
+    def piece_bytes(self) -> int | None:
+        """What one copy moves between a page and host memory, where tokens lie in order; None for pages in which heads lie apart."""
+        return self.page_tokens * self.row_bytes if self.token_stride_bytes == self.row_bytes else None
+
+    def copied_directly(self, asked: bool | None, plane_elsewhere: bool) -> bool:
+        """Whether parts go straight between host memory and these pages. Where they do not, the data plane has to see the GPU."""
+        if asked is not None:
+            return asked
+        return self.piece_bytes is not None and (plane_elsewhere or self.piece_bytes >= LEAST_PIECE_BYTES)
 
 
 def device_pages(
@@ -55,6 +72,8 @@ def device_pages(
         page_stride_bytes=bytes_of[1 - kinds],
         token_stride_bytes=bytes_of[2],
         head_stride_bytes=bytes_of[3],
+        row_bytes=model.kv_heads * model.head_dim * first.element_size(),
+        page_tokens=model.page_tokens,
     )
 
 
@@ -73,6 +92,8 @@ def _device_latent_pages(
         page_stride_bytes=bytes_of[0],
         token_stride_bytes=bytes_of[1],
         head_stride_bytes=0,
+        row_bytes=first.shape[-1] * first.element_size(),
+        page_tokens=model.page_tokens,
     )
 
 

@@ -41,9 +41,9 @@ class Settings:
     """Afterwards a save is dropped."""
     staging_mib: int | None = None
     """Memory shared with the data plane."""
-    direct_pages: bool = False
-    """For a KV cache on a GPU: parts are copied between host memory and its pages by DMA, instead of into staging memory on the
-    GPU and on from there by a kernel."""
+    direct_pages: bool | None = None
+    """For a KV cache on a GPU: parts are copied between host memory and its pages by DMA (true), or into staging memory on the GPU
+    and on from there by a kernel (false). Default: what suits the pages."""
     core: int | None = None
     """Core that the worker's link thread, which places and gathers pages, is pinned to; best the data plane's."""
     min_fetch_tokens: int = 256
@@ -92,6 +92,11 @@ class Settings:
             )
         return dataclasses.replace(self, tenant_salt=salt)
 
+    @property
+    def plane_elsewhere(self) -> bool:
+        """On another machine or a SmartNIC, which sees no memory of this one's GPUs."""
+        return (self.socket or "").startswith("tls://")
+
     def native_options(
         self, client_name: str, fingerprint: str, weights_fingerprint: str | None = None, **shape: int
     ) -> dict[str, Any]:
@@ -114,7 +119,6 @@ class Settings:
             "fetch_timeout_ms": self.fetch_timeout_ms,
             "save_timeout_ms": self.save_timeout_ms,
             "staging_bytes": None if self.staging_mib is None else self.staging_mib << 20,
-            "direct_pages": int(self.direct_pages) or None,
             "core": None if self.core is None else self.core + 1,
             **shape,
         }
