@@ -52,7 +52,8 @@ def draw_first_tokens(results, panel) -> None:
     ticks = sorted({int(name.rsplit("-", 1)[1]) for name in results.names() if "-ttft-" in name})
     panel.set_xticks(ticks, [f"{each // 1024}k" for each in ticks], minor=False)
     panel.set_xticks([], minor=True)
-    panel.legend(frameon=False, fontsize=7)
+    panel.set_ylim(top=panel.get_ylim()[1] * 8)  # room for the legend
+    panel.legend(frameon=False, fontsize=6.5, ncols=2, handlelength=1, columnspacing=1)
 
 
 def bars(panel, title: str, label: str, values: dict[str, float]) -> None:
