@@ -9,21 +9,18 @@ and headline_report.py makes tables and pictures of them.
 """
 
 import argparse
-import contextlib
 import json
-import multiprocessing.connection
-import os
 import pathlib
 import platform
 import subprocess
-import sys
 import tempfile
 import time
 
+from engines import Engines, say
 from headline_world import World
 from hits import fetched_too_little
 from shapes import SHAPES, token_bytes, write_model
-from systems import SYSTEMS, Places, calibrated, environment, kv_transfer_config, through_plane
+from systems import SYSTEMS, Places, calibrated, through_plane
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROMPTS = 3  # different ones of each length; repetitions take turns
@@ -42,43 +39,24 @@ class Bench:
         self._shape = SHAPES[chosen.shape]
         self._work = pathlib.Path(tempfile.mkdtemp(prefix="headline-"))
         self._world = World(self._work, chosen.plane_cores, chosen.store_cores)
-        self._engines: dict[str, multiprocessing.connection.Connection] = {}
-        self._processes: list[subprocess.Popen] = []
+        self._engines = Engines(self._work, out, chosen.engine_cores)
 
     def start_engines(self, systems: list[str]) -> None:
-        """All at once: that takes as long as one."""
         model = write_model(self._work / "model", self._shape)
         self._world.link(None, engines=0)
-        waiting = []
         calibration = self._work / "made-up.cal"
         if any(map(calibrated, systems)):
             from made_up_calibration import made_up_calibration  # torch and the codec: not for those who need none
 
             calibration.write_bytes(made_up_calibration(self._shape))
         places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port, str(calibration))
-        for name in systems:
-            address = str(self._work / f"{name}.sock")
-            listener = multiprocessing.connection.Listener(address, "AF_UNIX")
-            options = {"model": model, "kv_gib": self._chosen.kv_gib, "kv_transfer_config": kv_transfer_config(name, places)}
-            log = open(self._out / f"engine-{name}.log", "w")
-            self._processes.append(subprocess.Popen(
-                ["taskset", "-c", self._chosen.engine_cores, sys.executable, str(HERE / "headline_engine.py"), address, json.dumps(options)],
-                stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | environment(name, places),
-            ))  # fmt: skip
-            waiting.append((name, listener, self._processes[-1]))
-        for name, listener, process in waiting:
-            if (connection := accepted(listener, process)) is None:
-                say(f"{name}: its engine did not start: {self._out}/engine-{name}.log")
-                continue
-            self._engines[name] = connection
-            say(f"{name}: ready after {connection.recv()['start_s']:.0f} s")
+        self._engines.start(systems, places, {"model": model, "kv_gib": self._chosen.kv_gib})
 
     def ask(self, system: str, **what) -> dict:
         """What the engine measured, and what the data plane moved meanwhile: vLLM's own counts leave steps out."""
         self._world.peer_link.wait_until_quiet()
         before = self._moved(system)
-        self._engines[system].send(what)
-        answer = self._engines[system].recv()
+        answer = self._engines.ask(system, what)
         after = self._moved(system)
         return answer | {"moved": {name: after[name] - before[name] for name in after}}
 
@@ -107,12 +85,12 @@ class Bench:
         say(f"{name}: {time.monotonic() - began_s:.1f} s")
 
     def attached(self) -> int:
-        return sum(through_plane(name) for name in self._engines)
+        return sum(map(through_plane, self._engines.names()))
 
     def run(self) -> None:
         contexts = [int(each) * 1024 for each in self._chosen.contexts.split(",")]
         seeds = {tokens: [tokens + number for number in range(PROMPTS)] for tokens in contexts}
-        systems = list(self._engines)
+        systems = self._engines.names()
         self._world.link(None, self.attached())
         for system in systems:  # graphs and kernels warm up; stored prompts of the next cells
             self.ask(system, do="ttft", seeds=[7, 8], tokens=2048)
@@ -137,7 +115,7 @@ class Bench:
     def _rate(self, gbit: float | None, contexts: list[int], seeds: dict[int, list[int]]) -> None:
         self._world.link(gbit, self.attached())
         label = "unlimited" if gbit is None else f"{gbit:g}gbit"
-        for system in self._engines:
+        for system in self._engines.names():
             for tokens in contexts:
                 if system == "recompute" or self._skipped(system, gbit, tokens):
                     continue
@@ -160,7 +138,7 @@ class Bench:
 
     def _loaded_with(self, gbit: float, label: str, seeds: dict[int, list[int]], tokens: int, outputs: int) -> None:
         """Poisson arrivals at the chosen rates, and as many requests as the system can serve."""
-        for system in self._engines:
+        for system in self._engines.names():
             if system == "synchronous" or (system.startswith("lmcache") and gbit != 20):
                 continue
             link = "" if system == "recompute" else f"-{label}"
@@ -182,9 +160,9 @@ class Bench:
         self._world.link(gbit, self.attached())
         link = "" if gbit == 20 else f"{gbit:g}gbit-"
         settings = dict(do="streams", streams=STREAMS, window_s=WINDOW_S)
-        if (quiet := next(filter(through_plane, self._engines), None)) and not link:
+        if (quiet := next(filter(through_plane, self._engines.names()), None)) and not link:
             self.cell(f"{quiet}-streams-nothing", lambda: self.ask(quiet, windows=self._windows(0), seeds=[], tokens=0, **settings))
-        for system in self._engines:
+        for system in self._engines.names():
             for tokens in (8192, 16384):
                 if link and system in ("recompute", "synchronous"):
                     continue
@@ -199,31 +177,8 @@ class Bench:
         return 4 * max(1, int(fours))
 
     def close(self) -> None:
-        for connection in self._engines.values():
-            with contextlib.suppress(OSError):
-                connection.send(None)
-        for process in self._processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        self._engines.close()
         self._world.close()
-
-
-def accepted(listener: multiprocessing.connection.Listener, process: subprocess.Popen) -> multiprocessing.connection.Connection | None:
-    """The engine's connection; None when its process ended before."""
-    listening = listener._listener._socket  # the module has no way to wait with a limit
-    listening.settimeout(1)
-    while process.poll() is None:
-        try:
-            return listener.accept()
-        except TimeoutError:
-            continue
-    return None
-
-
-def say(line: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {line}", flush=True)
 
 
 def machine() -> dict:
