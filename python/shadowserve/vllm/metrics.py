@@ -72,11 +72,16 @@ class StatsSource:
     def __init__(self, read_totals: Callable[[], Mapping[str, Any]], rank: int = 0):
         self._read_totals = read_totals
         self._rank = rank
+        self._last_read: Mapping[str, Any] = {}
         self._last: dict[str, int | float] = {}
 
     def take(self) -> ConnectorStats | None:
-        """What changed since the last call, or None."""
-        totals = _flat(self._read_totals(), self._rank)
+        """What changed since the last call, or None. vLLM asks in every step, and in most of them nothing did."""
+        read = self._read_totals()
+        if read == self._last_read:
+            return None
+        self._last_read = read
+        totals = _flat(read, self._rank)
         changed = {name: total - self._last.get(name, 0) for name, total in totals.items()}
         self._last = totals
         changed = {name: number for name, number in changed.items() if number}
