@@ -36,7 +36,13 @@ function(find_cuda)
   endif()
   # A toolkit can be there and not get along with this C++ compiler.
   set(trial "${CMAKE_BINARY_DIR}/cuda_trial")
-  file(WRITE "${trial}.cu" "#include <cuda_runtime.h>\n__global__ void trial() {}\nvoid go() { trial<<<1, 1>>>(); }\n")
+  file(WRITE "${trial}.cu" "#include <cuda_runtime.h>
+#if CUDART_VERSION < 12080
+#error CUDA 12.8 or later is needed, which copies in batches
+#endif
+__global__ void trial() {}
+void go() { trial<<<1, 1>>>(); }
+")
   execute_process(COMMAND "${SHADOWSERVE_NVCC}" -std=c++20 -ccbin "${CMAKE_CXX_COMPILER}" ${SHADOWSERVE_CUDA_TARGETS}
                           -c "${trial}.cu" -o "${trial}.o"
                   RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)

@@ -10,24 +10,23 @@ namespace {
 
 using Places = std::span<std::byte* const>;
 
-#if CUDART_VERSION >= 13000
-bool copy_all(Places to, Places from, std::span<const size_t> bytes, cudaMemcpyKind, cudaStream_t stream) {
+bool copy_all(Places to, Places from, std::span<const size_t> bytes, cudaStream_t stream) {
   cudaMemcpyAttributes attributes{};
   attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
   size_t of_first = 0;
+#if CUDART_VERSION >= 13000
   return cudaMemcpyBatchAsync(reinterpret_cast<void* const*>(to.data()),
                               reinterpret_cast<const void* const*>(from.data()), bytes.data(), bytes.size(),
                               &attributes, &of_first, 1, stream) == cudaSuccess;
-}
 #else
-bool copy_all(Places to, Places from, std::span<const size_t> bytes, cudaMemcpyKind kind,
-              cudaStream_t stream) {
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (cudaMemcpyAsync(to[i], from[i], bytes[i], kind, stream) != cudaSuccess) return false;
-  }
-  return true;
-}
+  // CUDA 12.8 has it with pointers to what it does not write, and says which copy it did not like.
+  size_t failed = 0;
+  return cudaMemcpyBatchAsync(const_cast<void**>(reinterpret_cast<void* const*>(to.data())),
+                              const_cast<void**>(reinterpret_cast<void* const*>(from.data())),
+                              const_cast<size_t*>(bytes.data()), bytes.size(), &attributes, &of_first, 1,
+                              &failed, stream) == cudaSuccess;
 #endif
+}
 
 }  // namespace
 
@@ -38,8 +37,7 @@ bool PagedCopies::launch(uint32_t, const PagedBatch& batch, PagedDirection direc
     runs_.list(move, part);
     if (runs_.size() == 0) continue;
     if (!copy_all(scatter ? runs_.pages() : runs_.staging(), scatter ? runs_.staging() : runs_.pages(),
-                  runs_.bytes(), scatter ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost,
-                  static_cast<cudaStream_t>(stream)))
+                  runs_.bytes(), static_cast<cudaStream_t>(stream)))
       return false;
   }
   return true;
