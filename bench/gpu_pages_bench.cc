@@ -61,7 +61,7 @@ Run run_parts(std::span<std::byte> slots, std::span<std::byte> pages, size_t pag
 void print_row(std::span<std::byte> slots, std::span<std::byte> pages, size_t page_bytes, size_t cores) {
   std::printf("| %zu KiB | %zu |", page_bytes >> 10, cores);
   for (const PageCall call : {PageCall::kPage, PageCall::kPart, PageCall::kPairs}) {
-    if (call != PageCall::kPage && !PageCopies::kHasBatches) {
+    if (call == PageCall::kPairs && !PageCopies::kHasPairs) {
       std::printf(" not before CUDA 13 | |");
       continue;
     }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "contract/check.h"
+#include "kernels/paged_copies.h"
 
 namespace shadowserve {
 
@@ -27,8 +28,8 @@ enum class PageCall : uint8_t {
 class PageCopies {
  public:
   static constexpr size_t kDepth = 64;
-  /// cudaMemcpyBatchAsync() in this form came with CUDA 13; before it there is a call for a page.
-  static constexpr bool kHasBatches = CUDART_VERSION >= 13000;
+  /// cudaMemcpy3DBatchAsync() as it is called here came with CUDA 13.
+  static constexpr bool kHasPairs = CUDART_VERSION >= 13000;
 
   PageCopies(std::span<std::byte> pages, size_t part_bytes, size_t page_bytes, PageCall call)
       : part_bytes_(part_bytes), page_bytes_(page_bytes), call_(call), to_(part_bytes / page_bytes) {
@@ -50,7 +51,7 @@ class PageCopies {
   /// Starts the copies of a part. There is room for kDepth.
   void submit(std::byte* slot) {
     SS_CHECK(count_ < kDepth, "no more parts than there is room for");
-    if (call_ == PageCall::kPairs && kHasBatches) {
+    if (call_ == PageCall::kPairs) {
       copy_pairs(slot);
     } else {
       for (size_t i = 0; i < to_.size(); ++i) {
@@ -77,15 +78,10 @@ class PageCopies {
   static void check(cudaError_t error) { SS_CHECK(error == cudaSuccess, cudaGetErrorString(error)); }
 
   void copy() {
-#if CUDART_VERSION >= 13000
     if (call_ == PageCall::kPart) {
-      cudaMemcpyAttributes attributes{};
-      attributes.srcAccessOrder = cudaMemcpySrcAccessOrderStream;
-      size_t of_first = 0;
-      return check(cudaMemcpyBatchAsync(to_.data(), from_.data(), sizes_.data(), to_.size(), &attributes,
-                                        &of_first, 1, stream_));
+      SS_CHECK(copy_pieces(to_, from_, sizes_, stream_), "the driver copies in batches");
+      return;
     }
-#endif
     for (size_t i = 0; i < to_.size(); ++i)
       check(cudaMemcpyAsync(to_[i], from_[i], page_bytes_, cudaMemcpyHostToDevice, stream_));
   }
@@ -112,8 +108,7 @@ class PageCopies {
   size_t part_bytes_;
   size_t page_bytes_;
   PageCall call_;
-  std::vector<void*> to_;
-  std::vector<const void*> from_;
+  std::vector<std::byte*> to_, from_;
   std::vector<size_t> sizes_;
   std::vector<std::byte*> pages_;
   std::mt19937 random_{1};

@@ -22,6 +22,11 @@ def test_units_are_converted():
     assert options["core"] == 1
 
 
+def test_direct_pages_are_asked_for():
+    assert "direct_pages" not in Settings.from_extra_config({}).native_options("c", "f")
+    assert Settings.from_extra_config({"direct_pages": True}).native_options("c", "f")["direct_pages"] == 1
+
+
 def test_a_plane_elsewhere_is_one_with_a_network_address():
     assert Settings.from_extra_config({"socket": "tls://nic0:7601"}).plane_elsewhere
     assert not Settings.from_extra_config({"socket": "/run/plane.sock"}).plane_elsewhere

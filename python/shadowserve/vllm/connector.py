@@ -184,8 +184,7 @@ class ShadowServeConnector(KVConnectorBase_V1):
     def _open_host(self, kv_caches: "dict[str, torch.Tensor]", layers: "dict[str, Any]") -> str:
         layout = page_layout(self._model, kv_caches, layers)
         first = self._pages[0]
-        # Asked for here it is refused, with a sentence.
-        self._transfer = _native.Transfer(self._worker_options() | {"direct_pages": int(self._settings.direct_pages or False)})
+        self._transfer = _native.Transfer(self._worker_options())
         self._transfer.register_pages(
             layout,
             [tensor.data_ptr() for tensor in self._pages],

@@ -119,6 +119,7 @@ class Settings:
             "fetch_timeout_ms": self.fetch_timeout_ms,
             "save_timeout_ms": self.save_timeout_ms,
             "staging_bytes": None if self.staging_mib is None else self.staging_mib << 20,
+            "direct_pages": None if self.direct_pages is None else int(self.direct_pages),
             "core": None if self.core is None else self.core + 1,
             **shape,
         }
