@@ -27,10 +27,14 @@ def test_direct_pages_are_asked_for():
     assert Settings.from_extra_config({"direct_pages": True}).native_options("c", "f")["direct_pages"] == 1
 
 
-def test_a_plane_elsewhere_is_one_with_a_network_address():
+def test_a_plane_elsewhere_is_one_with_a_network_address(monkeypatch):
+    monkeypatch.delenv("SHADOWSERVE_SOCKET", raising=False)
     assert Settings.from_extra_config({"socket": "tls://nic0:7601"}).plane_elsewhere
     assert not Settings.from_extra_config({"socket": "/run/plane.sock"}).plane_elsewhere
     assert not Settings.from_extra_config({}).plane_elsewhere
+    monkeypatch.setenv("SHADOWSERVE_SOCKET", "tls://nic0:7601")
+    assert Settings.from_extra_config({}).plane_elsewhere
+    assert not Settings.from_extra_config({"socket": "/run/plane.sock"}).plane_elsewhere
 
 
 def test_a_calibration_goes_along_with_what_it_has_to_fit():

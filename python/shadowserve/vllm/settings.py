@@ -95,7 +95,7 @@ class Settings:
     @property
     def plane_elsewhere(self) -> bool:
         """On another machine or a SmartNIC, which sees no memory of this one's GPUs."""
-        return (self.socket or "").startswith("tls://")
+        return (self.socket or os.environ.get("SHADOWSERVE_SOCKET", "")).startswith("tls://")  # as the control plane finds it
 
     def native_options(
         self, client_name: str, fingerprint: str, weights_fingerprint: str | None = None, **shape: int
