@@ -5,6 +5,7 @@
 #include "contract/limits.h"
 #include "store/redis_process.h"
 #include "store/store_trial.h"
+#include "world/stopwatch_trial.h"
 #include "world/stream_trial.h"
 
 namespace shadowserve {
@@ -14,6 +15,7 @@ constexpr size_t kBytes = 1u << 20;
 
 struct Pace {
   double mbit_per_s = 0;
+  double mbit_per_own_s = 0;  ///< of the time that the machine left to it
   int wakes = 0;
 };
 
@@ -26,6 +28,7 @@ class PacedGets {
   Pace run(int times) {
     const MonotonicClock clock;
     const uint64_t begin_ns = clock.now_ns();
+    const Stopwatch took;
     int asked = 0, came = 0, wakes = 0;
     for (auto& client : clients_) asked += ask(*client) + ask(*client);
     while (came < times && clock.now_ns() < begin_ns + 10'000'000'000) {
@@ -44,8 +47,9 @@ class PacedGets {
       }
     }
     EXPECT_GE(came, times);
-    const auto seconds = static_cast<double>(clock.now_ns() - begin_ns) * 1e-9;
-    return {static_cast<double>(came) * kBytes * 8e-6 / seconds, wakes};
+    const double mbit = static_cast<double>(came) * kBytes * 8e-6;
+    return {mbit / (static_cast<double>(clock.now_ns() - begin_ns) * 1e-9),
+            mbit / std::chrono::duration<double>(took.elapsed()).count(), wakes};
   }
 
  private:
@@ -73,11 +77,11 @@ TEST_P(RedisRateTest, IsKeptWithoutSpinning) {
     const Pace pace = PacedGets(*limited, clients).run(8);
     // What was saved up before the first read is a sixteenth of it all.
     EXPECT_LT(pace.mbit_per_s, 160 * 1.15) << clients << " clients share the rate";
-    EXPECT_GT(pace.mbit_per_s, 160 * 0.7);
+    EXPECT_GT(pace.mbit_per_own_s, 160 * 0.7);
     // One wake for each 2,000 bytes that the bucket hands out, and one for what came before it was full.
     EXPECT_LT(pace.wakes, clients * 2 * 8 * static_cast<int>(kBytes / 2'000));
   }
-  EXPECT_GT(PacedGets(*unlimited, 1).run(8).mbit_per_s, 160 * 2) << "the negative control";
+  EXPECT_GT(PacedGets(*unlimited, 1).run(8).mbit_per_own_s, 160 * 2) << "the negative control";
 }
 
 INSTANTIATE_TEST_SUITE_P(Streams, RedisRateTest, testing::ValuesIn(kReceiveTrials),

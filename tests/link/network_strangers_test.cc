@@ -11,6 +11,7 @@
 #include "link/network_engine.h"
 #include "wire/network/network_frame.h"
 #include "wire/network/tls_stream.h"
+#include "world/stopwatch_trial.h"
 
 namespace shadowserve {
 namespace {
@@ -118,11 +119,12 @@ TEST_F(NetworkStrangers, SilenceBeforeTheHandshakeAndAfterIt) {
   Speaker polite(keys, port);
   polite.listen_for_goodbye(100);  // shakes hands
   const auto started = steady_clock::now();
+  const Stopwatch took;
   EXPECT_TRUE(is_closed_within(mute, milliseconds(4000))) << "2 s for the handshake";
   EXPECT_GT(steady_clock::now() - started, milliseconds(1500)) << "negative control: not at once";
   EXPECT_NE(polite.listen_for_goodbye().find("closed"), std::string::npos) << "5 s for a first frame";
   EXPECT_GT(steady_clock::now() - started, milliseconds(4000));
-  EXPECT_LT(steady_clock::now() - started, milliseconds(7500));
+  EXPECT_LT(took.elapsed(), milliseconds(7500));
   close(mute);
   expect_service();
 }
@@ -134,10 +136,16 @@ TEST_F(NetworkStrangers, AnotherVersionIsToldSo) {
   newer.say(hello);
   EXPECT_EQ(newer.listen_for_goodbye(),
             "this data plane speaks version 1 of the link across machines, the engine 2");
-  Speaker ours(keys, port);
-  ours.say(frame_hello(lookup_hello()));
-  EXPECT_EQ(ours.listen_for_goodbye(500), "") << "negative control";
-  EXPECT_EQ(ours.welcomes, 1);
+  // Negative control. An engine that is silent for a second is let go; a machine may stand still as long,
+  // hardly thrice.
+  std::string goodbye = "not asked";
+  for (int i = 0; i < 3 && !goodbye.empty(); ++i) {
+    Speaker ours(keys, port);
+    ours.say(frame_hello(lookup_hello()));
+    goodbye = ours.listen_for_goodbye(500);
+    EXPECT_EQ(ours.welcomes, 1);
+  }
+  EXPECT_EQ(goodbye, "");
 }
 
 TEST_F(NetworkStrangers, TheReceptionsSentencesReachTheEngine) {

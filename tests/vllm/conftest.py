@@ -86,13 +86,11 @@ def plane(redis, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def raw_engine(tiny_model, plane):
-    """Lossless profile: what is fetched must be what was computed, bit for bit. Short limits, for the faults."""
-    from engine import Engine
+    """Lossless profile: what is fetched must be what was computed, bit for bit."""
+    from engine import LIMITS, Engine
 
     with alone(ENGINES_CORE):  # a start takes all cores for half a minute
-        engine = Engine(
-            tiny_model, plane.socket, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000
-        )
+        engine = Engine(tiny_model, plane.socket, profile="raw", **LIMITS)
     yield engine
     engine.stop()
 

@@ -15,6 +15,9 @@ from stopwatch import Stopwatch
 ANSWER_TOKENS = 12
 LOGPROBS = 5
 PROBE_TOKENS = 300  # a chunk and a little: enough for the scheduler to look it up
+# A shared machine may stand still for seconds, and what then ends by its deadline is computed: right, and not what most
+# tests ask about. Tests of what hangs wait this long.
+LIMITS = {"lookup_timeout_ms": 5000, "fetch_timeout_ms": 15000, "save_timeout_ms": 20000}
 
 
 @dataclasses.dataclass
@@ -151,7 +154,7 @@ class Engine:
             totals = self.totals()
             return totals["save_asked"] == totals["save_stored"] + sum(totals["save_failed"].values())
 
-        wait_for("all saves ended", settled)
+        wait_for("all saves ended", settled, timeout_s=60.0)
 
     def wait_until_connected(self) -> None:
         """Worker and scheduler have a link each; neither knows of the other's."""

@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 
-from engine import Answer
+from engine import LIMITS, Answer
 from processes import ENGINES_CORE, alone
 
 SCRIPT = pathlib.Path(__file__).with_name("engine_process.py")
@@ -16,7 +16,7 @@ SECONDS_MAX = 400
 def wanted_engine(model: pathlib.Path, socket: str, steps: list[dict], changes: dict | None = None, **settings) -> dict:
     return {
         "model": str(model), "socket": socket, "steps": steps, "changes": changes or {},
-        "settings": {"lookup_timeout_ms": 1000} | settings,
+        "settings": LIMITS | settings,
     }  # fmt: skip
 
 

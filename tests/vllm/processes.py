@@ -16,7 +16,7 @@ import urllib.request
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def wait_for(what: str, condition, timeout_s: float = 20.0, every_s: float = 0.02):
+def wait_for(what: str, condition, timeout_s: float = 60.0, every_s: float = 0.02):
     """Returns the first true value of condition(); fails with `what` otherwise."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
@@ -217,7 +217,7 @@ class ApiServer(Process):
             "kv_connector_module_path": "shadowserve.vllm.connector",
             "kv_role": "kv_both",
             "kv_load_failure_policy": "recompute",
-            "kv_connector_extra_config": {"socket": socket_path, "profile": "raw", "lookup_timeout_ms": 1000},
+            "kv_connector_extra_config": {"socket": socket_path, "profile": "raw", "lookup_timeout_ms": 5000},
         }
         self._command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),

@@ -51,7 +51,7 @@ def settled_counters(server: ApiServer) -> dict[str, float]:
         done = counters["chunks_saved"] + counters["chunks_save_failed"] == counters["chunks_save_asked"]
         return counters if done and counters["chunks_fetched"] == placed_or_failed(counters) else None
 
-    return wait_for("all fetches and saves ended", settled, timeout_s=30, every_s=0.2)
+    return wait_for("all fetches and saves ended", settled, every_s=0.2)
 
 
 def placed_or_failed(counters: dict[str, float]) -> float:

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
-from engine import Answer, Engine, random_prompt  # noqa: E402
+from engine import LIMITS, Answer, Engine, random_prompt  # noqa: E402
 from processes import ENGINES_CORE, alone, wait_for  # noqa: E402
 from test_fetch import CHUNK, ROUNDING  # noqa: E402
 
@@ -18,8 +18,8 @@ from shadowserve.vllm.worker import FAILURE_LOG_INTERVAL_S  # noqa: E402
 pytestmark = pytest.mark.engine
 
 TOKENS = 2048
-# The fixture's fetch_timeout_ms and lookup_timeout_ms, and the grace that both ends allow.
-LIMITS_S = 3.0 + 1.0 + 1.0
+# And the grace that both ends allow.
+LIMITS_S = (LIMITS["fetch_timeout_ms"] + LIMITS["lookup_timeout_ms"]) / 1000 + 1.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -173,7 +173,7 @@ def wait_until_saving_works(engine: Engine) -> None:
         engine.wait_until_saved()
         return engine.totals()["save_stored"] > before
 
-    wait_for("saving works again", works, timeout_s=20, every_s=0.3)
+    wait_for("saving works again", works, every_s=0.3)
     engine.forget_prefixes()
 
 
@@ -247,7 +247,7 @@ def test_a_data_plane_that_hangs_costs_its_deadline_only(engine, plane, known, a
     engine.wait_until_saved()
     engine.forget_prefixes()
     # Until its breaker lets a probe through, the engine asks nothing.
-    wait_for("fetching works again", lambda: fetches_again(engine, known), timeout_s=20, every_s=0.5)
+    wait_for("fetching works again", lambda: fetches_again(engine, known), every_s=0.5)
 
 
 def fetches_again(engine: Engine, known: Known) -> bool:

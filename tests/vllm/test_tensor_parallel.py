@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from device import ON_GPU  # noqa: E402
-from engine import Answer, Engine, random_prompt, summed  # noqa: E402
+from engine import LIMITS, Answer, Engine, random_prompt, summed  # noqa: E402
 from other_engines import run_engines, wanted_engine  # noqa: E402
 from processes import ENGINES_CORE, alone, wait_for  # noqa: E402
 from test_cache_kinds import LATENT_ROUNDING, SHORT  # noqa: E402
@@ -38,7 +38,7 @@ def a_core_each():
 
 @pytest.fixture(scope="module")
 def two_ranks(tiny_model, plane, raw_engine) -> Engine:
-    """Two heads of four on each rank. Lossless, and with the short limits of the faults' engine. `raw_engine` has to be there
+    """Two heads of four on each rank. Lossless. `raw_engine` has to be there
     before: of several engines in a process only the last one that was made can be asked for its metrics."""
     if ON_GPU:
         import torch
@@ -46,9 +46,7 @@ def two_ranks(tiny_model, plane, raw_engine) -> Engine:
         if torch.cuda.device_count() < RANKS:
             pytest.skip("needs two GPUs")
     with alone(ENGINES_CORE), a_core_each():
-        engine = Engine(
-            tiny_model, plane.socket, IN_RANKS, profile="raw", lookup_timeout_ms=1000, fetch_timeout_ms=3000, save_timeout_ms=5000,
-        )  # fmt: skip
+        engine = Engine(tiny_model, plane.socket, IN_RANKS, profile="raw", **LIMITS)
     yield engine
     engine.stop()
 
