@@ -20,7 +20,8 @@ def outcomes(report: pathlib.Path) -> dict[str, list[str]]:
     """Of each test by its name; a test that fails and whose clean-up fails as well is there twice."""
     found: dict[str, list[str]] = {}
     for case in tree.parse(report).iter("testcase"):
-        found.setdefault(f"{case.get('classname', '')} {case.get('name')}", []).append(outcome(case))
+        name, where = case.get("name", ""), case.get("classname", "")
+        found.setdefault(name if where in ("", name) else f"{where} {name}", []).append(outcome(case))
     return found
 
 
@@ -34,7 +35,7 @@ def main(ended_badly: bool, folder: pathlib.Path) -> int:
         again = outcomes(later) if later.exists() else {}
         for name, found in outcomes(report).items():
             if "failed" in found and again.get(name) == ["passed"]:
-                second_time.append(f"{report.stem}: {name.strip()}")
+                second_time.append(f"{report.stem}: {name}")
                 found = ["passed"]
             for one in found:
                 counts[one] += 1

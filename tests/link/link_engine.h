@@ -85,6 +85,7 @@ inline ss_options engine_options(const char* profile, const char* fingerprint = 
   options.layers = kLayers;
   options.kv_heads = kHeads;
   options.head_dim = kDim;
+  options.lookup_timeout_ms = 2000;  // a shared machine may stand still longer than the default
   options.fetch_timeout_ms = 3000;
   options.staging_bytes = 16 << 20;
   return options;

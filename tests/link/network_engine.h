@@ -55,6 +55,7 @@ class NetworkOptions {
     options.tls_key = files.key.c_str();
     options.tls_ca = files.ca.c_str();
     options.window = window.c_str();
+    options.lookup_timeout_ms = 100;  // how long a link without answers is waited for is judged here
   }
   NetworkOptions(const NetworkOptions&) = delete;
   static std::string tls_address(uint16_t port) { return "tls://127.0.0.1:" + std::to_string(port); }
