@@ -60,6 +60,29 @@ Error ask_store(StoreBackend& backend) {
   return done.error == Error::kMiss ? Error::kNone : done.error;
 }
 
+std::string advice_for(Error error) {
+  return error == Error::kStoreRefused ? "check user, password and memory of the server"
+                                       : "is the server running, and reachable from here?";
+}
+
+/// Every server for itself: one question to all of them would reach only the one that it falls to.
+Finding examine_servers(const StoreUrl& all, const std::string& name) {
+  std::string wrong, message;
+  Error last = Error::kNone;
+  for (const StoreServer& server : all.servers) {
+    StoreUrl one = all;
+    one.servers = {server};
+    const auto backend = open_store(one, message);
+    const Error error = backend ? ask_store(**backend) : backend.error();
+    if (error == Error::kNone) continue;
+    wrong += fmt::format("; {}: {}", server.name(), error_sentence(error));
+    last = error;
+  }
+  if (wrong.empty())
+    return {Finding::kOk, "store", fmt::format("{}: all {} servers answer", name, all.servers.size()), ""};
+  return {Finding::kFail, "store", name + wrong, advice_for(last)};
+}
+
 Finding examine_store(const Settings& settings, const nlohmann::json& stats) {
   const std::string& address = settings.text("store");
   std::string message;
@@ -76,15 +99,14 @@ Finding examine_store(const Settings& settings, const nlohmann::json& stats) {
               ""};
     }
   }
-  const auto backend = open_store(address, message);
+  const auto backend = open_store(*url, message);
   if (!backend) return {Finding::kFail, "store", message, "see shadowserve plane --help for addresses"};
+  const std::string name = (*backend)->describe();
+  if (url->servers.size() > 1) return examine_servers(*url, fmt::format("{} {}", name, from));
   const Error error = ask_store(**backend);
-  if (error == Error::kNone)
-    return {Finding::kOk, "store", fmt::format("{} {} answers", (*backend)->describe(), from), ""};
-  return {Finding::kFail, "store",
-          fmt::format("{} {}: {}", (*backend)->describe(), from, error_sentence(error)),
-          error == Error::kStoreRefused ? "check user, password and memory of the server"
-                                        : "is the server running, and reachable from here?"};
+  if (error == Error::kNone) return {Finding::kOk, "store", fmt::format("{} {} answers", name, from), ""};
+  return {Finding::kFail, "store", fmt::format("{} {}: {}", name, from, error_sentence(error)),
+          advice_for(error)};
 }
 
 /// First line that a program prints, nothing when it fails.

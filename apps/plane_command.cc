@@ -19,6 +19,7 @@ Examples:
   shadowserve plane                                            a RocksDB store in ~/.cache, cores not pinned
   shadowserve plane --store 'rocksdb:/var/lib/kv?limit=100GB' --cores 2-3
   shadowserve plane --store redis://cache:6379 --cores 1       many machines, one store
+  shadowserve plane --store redis://one:6379,two:6379          a store of several servers
   shadowserve plane --store redis://cache:6379 --receive io_uring
   shadowserve plane --store redis://cache:6390 --receive ucx   6390: a relay beside the store, see shadowserve relay
   shadowserve plane --engines bluefield                        on a BlueField: its engines inflate and copy

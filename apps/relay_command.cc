@@ -52,25 +52,28 @@ StreamAddress listen_address(const std::string& text) {
 }
 
 /// Throws StartError.
-StoreUrl target(const std::string& text) {
+StoreServer target(const std::string& text) {
   std::string message;
   const auto url = parse_store_url(text, message);
   if (!url) throw StartError("--to: " + message);
   const bool bare =
       url->user.empty() && url->password.empty() && url->database == 0 && url->rate_bits_per_s == 0;
-  if (url->scheme != StoreUrl::Scheme::kRedis || !bare) {
+  const bool redis = url->scheme == StoreUrl::Scheme::kRedis;
+  if (redis && url->servers.size() > 1)
+    throw StartError("--to: a relay stands beside one server; start one for each");
+  if (!redis || !bare) {
     throw StartError(
         "--to takes redis://host:port and nothing else: login, database and rate belong to the data plane's "
         "--store");
   }
-  return *url;
+  return url->servers.front();
 }
 
 int run_relay(const RelayFlags& flags) {
   UcxRelayOptions options;
   options.listen = listen_address(flags.listen);
   options.connections_max = flags.connections;
-  const StoreUrl to = target(flags.to);
+  const StoreServer to = target(flags.to);
   std::string message;
   auto addresses = resolve_stream(to.host, to.port, message);
   if (!addresses) throw StartError("--to: " + message);
@@ -79,8 +82,8 @@ int run_relay(const RelayFlags& flags) {
   signal(SIGPIPE, SIG_IGN);
   auto relay = UcxRelay::create(options, message);
   if (!relay) throw StartError(fmt::format("--listen {}: {}", flags.listen, message));
-  fmt::print("shadowserve relay {}: {}, port {}, to redis://{}:{}\n", SHADOWSERVE_VERSION,
-             (*relay)->describe(), (*relay)->port(), to.host, to.port);
+  fmt::print("shadowserve relay {}: {}, port {}, to redis://{}\n", SHADOWSERVE_VERSION, (*relay)->describe(),
+             (*relay)->port(), to.name());
   fmt::print("ready; reach it with: shadowserve plane --store redis://THIS-MACHINE:{} --receive ucx\n",
              (*relay)->port());
   std::fflush(stdout);

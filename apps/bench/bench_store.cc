@@ -76,10 +76,10 @@ StoreBackend& BenchStore::at_rate(double gbit_per_s, const std::string& receive)
 std::string BenchStore::relayed_url() {
   std::string message;
   const auto url = parse_store_url(url_, message);
-  if (!url || url->scheme != StoreUrl::Scheme::kRedis) {
-    throw StartError("--receive ucx needs a Redis behind it: --store redis, or the address of one");
+  if (!url || url->servers.size() != 1) {
+    throw StartError("--receive ucx needs one Redis behind it: --store redis, or the address of one");
   }
-  if (relay_ == nullptr) relay_ = std::make_unique<RelayProcess>(*url);
+  if (relay_ == nullptr) relay_ = std::make_unique<RelayProcess>(url->servers.front());
   const size_t at = url_.find('@'), slash = url_.find_first_of("/?", at == std::string::npos ? 8 : at);
   return url_.substr(0, at == std::string::npos ? 8 : at + 1) + fmt::format("127.0.0.1:{}", relay_->port()) +
          (slash == std::string::npos ? "" : url_.substr(slash));

@@ -35,8 +35,8 @@ std::string hear(int fd) {
 
 }  // namespace
 
-RelayProcess::RelayProcess(const StoreUrl& to) {
-  const std::string target = fmt::format("--to=redis://{}:{}", to.host, to.port);
+RelayProcess::RelayProcess(const StoreServer& to) {
+  const std::string target = fmt::format("--to=redis://{}", to.name());
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw StartError("no descriptors for a relay");
   pid_ = fork();

@@ -9,9 +9,9 @@ namespace shadowserve {
 
 class RelayProcess {
  public:
-  /// Runs this very program as `shadowserve relay`, to the server of `to`; it ends with this object and with
+  /// Runs this very program as `shadowserve relay`, to the server `to`; it ends with this object and with
   /// the thread that made it. Throws StartError with what it said when it does not start.
-  explicit RelayProcess(const StoreUrl& to);
+  explicit RelayProcess(const StoreServer& to);
   ~RelayProcess();
   RelayProcess(const RelayProcess&) = delete;
   RelayProcess& operator=(const RelayProcess&) = delete;

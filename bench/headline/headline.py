@@ -38,7 +38,7 @@ class Bench:
         self._chosen = chosen
         self._shape = SHAPES[chosen.shape]
         self._work = pathlib.Path(tempfile.mkdtemp(prefix="headline-"))
-        self._world = World(self._work, chosen.plane_cores, chosen.store_cores)
+        self._world = World(self._work, chosen.plane_cores, chosen.store_cores, chosen.store_servers)
         self._engines = Engines(self._work, out, chosen.engine_cores)
 
     def start_engines(self, systems: list[str]) -> None:
@@ -49,7 +49,7 @@ class Bench:
             from made_up_calibration import made_up_calibration  # torch and the codec: not for those who need none
 
             calibration.write_bytes(made_up_calibration(self._shape))
-        places = Places(self._world.socket, self._world.store_port, self._world.peer_link.port, str(calibration))
+        places = Places(self._world.socket, self._world.store_ports, self._world.peer_link.ports, str(calibration))
         self._engines.start(systems, places, {"model": model, "kv_gib": self._chosen.kv_gib})
 
     def ask(self, system: str, **what) -> dict:
@@ -216,6 +216,7 @@ def main() -> None:
     arguments.add_argument("--plane-cores", default="10-13", help="set aside for the data plane")
     arguments.add_argument("--engine-cores", default="0-8")
     arguments.add_argument("--store-cores", default="0-9", help="of redis-server, which stands for another machine")
+    arguments.add_argument("--store-servers", type=int, default=1, help="redis-servers that share the records, behind one link")
     arguments.add_argument("--kv-gib", type=float, default=16, help="KV cache of each engine, beside its weights")
     arguments.add_argument("--commit", help="of the code, where there is no git")
     chosen = arguments.parse_args()
@@ -223,6 +224,7 @@ def main() -> None:
     described = machine()
     if chosen.commit:
         described["commit"] = chosen.commit
+    described["store_servers"] = chosen.store_servers
     (chosen.out / f"{chosen.shape}-machine.json").write_text(json.dumps(described))
     bench = Bench(chosen.out, chosen)
     try:

@@ -1,4 +1,4 @@
-"""The processes around the engines: one Redis, and behind links of a chosen rate one data plane, and peers."""
+"""The processes around the engines: Redis servers, and behind links of a chosen rate one data plane, and peers."""
 
 import contextlib
 import json
@@ -23,30 +23,43 @@ def free_port() -> int:
 class World:
     """Redis lives as long as this; the plane is started anew for every rate, and engines find it by themselves."""
 
-    def __init__(self, folder: pathlib.Path, cores: str, store_cores: str | None = None):
+    def __init__(self, folder: pathlib.Path, cores: str, store_cores: str | None = None, servers: int = 1):
         self._folder = folder
         self._cores = cores
-        self.store_port = free_port()
+        self.store_ports = [free_port() for _ in range(servers)]
         self.socket = str(folder / "plane.sock")
-        self._redis = subprocess.Popen(
-            [*(["taskset", "-c", store_cores] if store_cores else []), wanted("redis-server"), "--port", str(self.store_port), "--save", "", "--appendonly", "no", "--io-threads", "4"],
-            stdout=open(folder / "redis.log", "w"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        self._redis = [self._redis_server(port, store_cores) for port in self.store_ports]
         self._plane: subprocess.Popen | None = None
-        self.peer_link = PeerLink(folder, self.store_port)
+        self.peer_link = PeerLink(folder, self.store_ports)
+
+    def _redis_server(self, port: int, cores: str | None) -> subprocess.Popen:
+        """Four threads in all, or one each."""
+        threads = str(max(1, 4 // len(self.store_ports)))
+        return subprocess.Popen(
+            [*(["taskset", "-c", cores] if cores else []), wanted("redis-server"), "--port", str(port), "--save", "", "--appendonly", "no", "--io-threads", threads],
+            stdout=open(self._folder / f"redis-{port}.log", "w"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
 
     def link(self, gbit: float | None, engines: int, plane_options: list[str] | None = None) -> None:
         """A plane whose store answers at `gbit` Gbit/s (None: as fast as it can), with `engines` engines attached."""
         self._stop_plane()
         self.peer_link.set_rate(gbit)
         rate = "" if gbit is None else f"?rate={gbit:g}gbit"
+        servers = ",".join(f"127.0.0.1:{port}" for port in self.store_ports)
         self._plane = subprocess.Popen(
             [wanted("shadowserve"), "plane", "--cores", self._cores, "--socket", self.socket,
-             "--store", f"redis://127.0.0.1:{self.store_port}{rate}", *(plane_options or [])],
+             "--store", f"redis://{servers}{rate}", *(plane_options or [])],
             stdout=open(self._folder / "plane.log", "a"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         # A scheduler's link and a worker's link each.
-        wait_for(f"{engines} engines at the data plane", lambda: len(self.stats().get("sessions", [])) >= 2 * engines)
+        wait_for(f"{engines} engines at the data plane", lambda: self._attached() >= 2 * engines)
+
+    def _attached(self) -> int:
+        """Links of engines; -1 while the plane does not answer. Raises RuntimeError with what it said when it has ended."""
+        if self._plane.poll() is not None:
+            raise RuntimeError("the data plane ended: " + (self._folder / "plane.log").read_text()[-1000:])
+        stats = self.stats()
+        return len(stats["sessions"]) if stats else -1
 
     def plane_pid(self) -> int:
         return self._plane.pid
@@ -86,12 +99,7 @@ class World:
 
     def store_received(self) -> int:
         """Megabytes that Redis was sent so far; whoever asks for that sends a little himself."""
-        with socket.create_connection(("127.0.0.1", self.store_port)) as asking:
-            asking.sendall(b"INFO stats\r\n")
-            text = b""
-            while b"total_net_input_bytes:" not in text or not text.endswith(b"\r\n"):
-                text += asking.recv(1 << 16)
-        return int(text.split(b"total_net_input_bytes:")[1].split()[0]) >> 20
+        return sum(map(received_by, self.store_ports))
 
     def _stop_plane(self) -> None:
         if self._plane is not None:
@@ -102,18 +110,30 @@ class World:
     def close(self) -> None:
         self._stop_plane()
         self.peer_link.close()
-        self._redis.terminate()
-        self._redis.wait(START_SECONDS)
+        for each in self._redis:
+            each.terminate()
+            each.wait(START_SECONDS)
+
+
+def received_by(port: int) -> int:
+    """Megabytes that the Redis there was sent so far."""
+    with socket.create_connection(("127.0.0.1", port)) as asking:
+        asking.sendall(b"INFO stats\r\n")
+        text = b""
+        while b"total_net_input_bytes:" not in text or not text.endswith(b"\r\n"):
+            text += asking.recv(1 << 16)
+    return int(text.split(b"total_net_input_bytes:")[1].split()[0]) >> 20
 
 
 class PeerLink:
     """throttled_link.py as a process."""
 
-    def __init__(self, folder: pathlib.Path, store_port: int):
-        self.port = free_port()
+    def __init__(self, folder: pathlib.Path, store_ports: list[int]):
+        self.ports = [free_port() for _ in store_ports]
         path = str(folder / "link.sock")
         script = pathlib.Path(__file__).with_name("throttled_link.py")
-        self._process = subprocess.Popen([sys.executable, str(script), str(self.port), str(store_port), path])
+        pairs = [f"{port}:{store}" for port, store in zip(self.ports, store_ports, strict=True)]
+        self._process = subprocess.Popen([sys.executable, str(script), path, *pairs])
         self._control = socket.socket(socket.AF_UNIX)
         wait_for("the peers' link", lambda: self._control.connect_ex(path) == 0)
         self._lines = self._control.makefile("rw")

@@ -15,8 +15,8 @@ class Places:
     """Where an engine finds the store: through the data plane, or by itself."""
 
     socket: str
-    store_port: int  # no link in between
-    link_port: int
+    store_ports: list[int]  # no link in between
+    link_ports: list[int]
     calibration: str  # file for the calibrated profiles
 
 
@@ -30,7 +30,7 @@ def shadowserve(system: str, profile: str, places: Places, name="ShadowServeConn
 def gpu_decompress(coder: str, places: Places) -> dict:
     """The same symbols, decompressed, dequantized and scattered by the GPU (bench/peers/gpu_decompress)."""
     return connector("GpuDecompressConnector", "gpu_decompress.connector", {
-        "redis_host": "127.0.0.1", "redis_port": places.link_port, "write_port": places.store_port, "coder": coder, "chunk_tokens": 256,
+        "redis_host": "127.0.0.1", "redis_ports": places.link_ports, "write_ports": places.store_ports, "coder": coder, "chunk_tokens": 256,
         "prefix": f"gpu-{coder}",
     })  # fmt: skip
 
@@ -81,7 +81,7 @@ def environment(system: str, places: Places) -> dict[str, str]:
         return paths
     chosen = paths | {
         "PYTHONHASHSEED": "0", "LMCACHE_CHUNK_SIZE": "256", "LMCACHE_LOCAL_CPU": "False", "LMCACHE_MAX_LOCAL_CPU_SIZE": "10",
-        "LMCACHE_REMOTE_URL": f"redis://127.0.0.1:{places.link_port}",
+        "LMCACHE_REMOTE_URL": f"redis://127.0.0.1:{places.link_ports[0]}",  # knows one server only
         "LMCACHE_REMOTE_SERDE": "naive" if system == "lmcache-raw" else "cachegen", "LMCACHE_TRACK_USAGE": "false",
         # With vLLM 0.24's second model runner LMCache 0.5.0 finds no attention metadata when it is to load, loads nothing, and the
         # engine answers from pages that nobody filled.

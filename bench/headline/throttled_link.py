@@ -1,9 +1,9 @@
 """A link of a chosen rate in front of Redis, for systems that read the store themselves.
 
-    python throttled_link.py PORT STORE_PORT CONTROL
+    python throttled_link.py CONTROL PORT:STORE_PORT ...
 
 ShadowServe's data plane has its own token bucket; peers get this one. It passes bytes on as a process between the two: what
-the store answers goes through one token bucket for all connections, what clients send does not wait. CONTROL is the path of a
+the stores answer goes through one token bucket for all connections, what clients send does not wait. CONTROL is the path of a
 Unix socket: a line with a number sets Gbit/s ("0": no limit), every line is answered with the bytes answered so far.
 """
 
@@ -71,10 +71,7 @@ def serve_control(path: str, bucket: TokenBucket) -> None:
                     lines.flush()
 
 
-def main() -> None:
-    port, store_port, control = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    bucket = TokenBucket()
-    threading.Thread(target=serve_control, args=(control, bucket), daemon=True).start()
+def serve(port: int, store_port: int, bucket: TokenBucket) -> None:
     with socket.create_server(("127.0.0.1", port)) as listener:
         while True:
             client, _ = listener.accept()
@@ -83,6 +80,15 @@ def main() -> None:
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=pass_on, args=(client, store, None), daemon=True).start()
             threading.Thread(target=pass_on, args=(store, client, bucket), daemon=True).start()
+
+
+def main() -> None:
+    control, *pairs = sys.argv[1:]
+    bucket = TokenBucket()
+    for pair in pairs:
+        port, store_port = map(int, pair.split(":"))
+        threading.Thread(target=serve, args=(port, store_port, bucket), daemon=True).start()
+    serve_control(control, bucket)
 
 
 if __name__ == "__main__":

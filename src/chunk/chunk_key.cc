@@ -143,6 +143,9 @@ StoreKey::StoreKey(const ChunkKey& key, uint32_t part) {
   const auto [end, status] = std::to_chars(text_.data() + 69, text_.data() + text_.size(), part);
   SS_CHECK(status == std::errc{}, "ten digits fit");
   size_ = static_cast<size_t>(end - text_.data());
+  for (size_t i = 0; i < sizeof(chunk_word_); ++i) {
+    chunk_word_ = chunk_word_ << 8 | std::to_integer<uint64_t>(key[i]);
+  }
 }
 
 }  // namespace shadowserve

@@ -58,10 +58,14 @@ class StoreKey {
   StoreKey() = default;
   StoreKey(const ChunkKey& key, uint32_t part);
   std::string_view view() const { return {text_.data(), size_}; }
+  /// The first eight bytes of the chunk's key, the first one in the highest bits: the same for all parts of a
+  /// chunk.
+  uint64_t chunk_word() const { return chunk_word_; }
 
  private:
   std::array<char, 88> text_{};
   size_t size_ = 0;
+  uint64_t chunk_word_ = 0;
 };
 
 }  // namespace shadowserve

@@ -10,6 +10,7 @@
 
 #include "chunk/chunk_key.h"
 #include "contract/result.h"
+#include "store/store_url.h"
 #include "world/clock.h"
 #include "world/stream.h"
 
@@ -64,7 +65,7 @@ class RecordStore {
 };
 
 /// Opens one client of the store at `url`:
-///   rocksdb:/path?limit=20GB&evict=lru|fifo      redis://[user:pass@]host:port[/db]?rate=10gbit
+///   rocksdb:/path?limit=20GB&evict=lru|fifo redis://[user:pass@]host:port[,host:port...][/db]?rate=10gbit
 ///   memory:?limit=1GB
 /// A backend (the database itself) is opened once and shared by its clients: make one StoreBackend per
 /// process and a client per stage, so that lookups never wait behind bulk data.
@@ -89,6 +90,8 @@ class StoreBackend {
 /// down at start is not an error: clients connect, and reconnect, by themselves. `make_stream`: for stores
 /// across a network.
 Result<std::unique_ptr<StoreBackend>> open_store(std::string_view url, std::string& message,
+                                                 StreamMaker make_stream = {});
+Result<std::unique_ptr<StoreBackend>> open_store(const StoreUrl& address, std::string& message,
                                                  StreamMaker make_stream = {});
 
 }  // namespace shadowserve

@@ -47,13 +47,15 @@ Result<std::unique_ptr<StoreBackend>> open_redis_store(const RedisOptions& optio
   }
   auto target = std::make_shared<RedisTarget>();
   target->options = options;
-  if (options.rate_bits_per_s != 0) target->bucket = std::make_shared<RateBucket>(options.rate_bits_per_s);
+  target->bucket = options.bucket;
+  if (options.rate_bits_per_s != 0 && !target->bucket) {
+    target->bucket = std::make_shared<RateBucket>(options.rate_bits_per_s);
+  }
   auto addresses = resolve_stream(options.host, options.port, message);
   if (!addresses) return fail(addresses.error());
   target->addresses = std::move(*addresses);
-  const bool brackets = options.host.find(':') != std::string::npos;
-  target->name = fmt::format("redis://{}{}{}:{}/{}", brackets ? "[" : "", options.host, brackets ? "]" : "",
-                             options.port, options.database);
+  target->name =
+      fmt::format("redis://{}/{}", StoreServer{options.host, options.port}.name(), options.database);
   if (!options.user.empty()) {
     add_command(*target, {"AUTH", options.user, options.password});
   } else if (!options.password.empty()) {

@@ -94,6 +94,11 @@ TEST_F(Allocations, NoneByRedis) {
   expect_no_allocations(server.url());
 }
 
+TEST_F(Allocations, NoneBySeveralServers) {
+  const RedisProcess server, other;
+  expect_no_allocations(server.url() + ",127.0.0.1:" + std::to_string(other.port()));
+}
+
 TEST_F(Allocations, NoneByRedisThroughIoUring) {
   std::string why;
   if (make_trial_stream("io_uring", why) == nullptr) GTEST_SKIP() << why;

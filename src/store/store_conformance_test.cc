@@ -1,6 +1,7 @@
 // What every backend promises, tried on every backend.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <memory>
 
@@ -33,6 +34,12 @@ class EveryStore : public testing::TestWithParam<std::string> {
     if (GetParam().starts_with("redis")) {
       redis_ = std::make_unique<RedisProcess>("s3cret");
       url = redis_->url();
+      if (GetParam() == "redis_servers") {
+        for (auto& other : others_) {
+          other = std::make_unique<RedisProcess>("s3cret");
+          url += ",127.0.0.1:" + std::to_string(other->port());
+        }
+      }
       if (GetParam() == "redis_ucx") {
         relay_ = std::make_unique<RelayThread>(
             std::vector<StreamAddress>{loopback_address(static_cast<uint16_t>(redis_->port()))});
@@ -58,6 +65,7 @@ class EveryStore : public testing::TestWithParam<std::string> {
     return StoreTrial(std::move(*backend_->client(StoreTrial::clock(), depth)));
   }
   std::unique_ptr<RedisProcess> redis_;
+  std::array<std::unique_ptr<RedisProcess>, 2> others_;
   std::unique_ptr<RelayThread> relay_;
   std::string folder_;
   std::unique_ptr<StoreBackend> backend_;
@@ -168,7 +176,8 @@ TEST_P(EveryStore, MayBeClosedWithOperationsInFlight) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, EveryStore,
-                         testing::Values("memory", "redis", "redis_io_uring", "redis_ucx", "rocksdb"),
+                         testing::Values("memory", "redis", "redis_io_uring", "redis_servers", "redis_ucx",
+                                         "rocksdb"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -12,6 +12,7 @@
 namespace shadowserve {
 namespace {
 
+constexpr size_t kServersMax = 64;
 constexpr std::array<std::string_view, 3> kSchemes = {"rocksdb", "redis", "memory"};
 
 Failure wrong(std::string& message, std::string text) {
@@ -102,26 +103,9 @@ Result<void> parse_parameters(std::string_view query, std::span<const std::strin
   return {};
 }
 
-/// [user[:password]@]host[:port][/database]
-Result<void> parse_authority(std::string_view rest, StoreUrl& out, std::string& message) {
-  const std::string_view authority = rest.substr(0, rest.find('/'));
-  std::string_view database = rest.substr(std::min(rest.size(), authority.size() + 1));
-  std::string_view host = authority;
-  if (const size_t at = authority.rfind('@'); at != std::string_view::npos) {
-    const std::string_view login = authority.substr(0, at);
-    host = authority.substr(at + 1);
-    const size_t colon = login.find(':');
-    // "redis://secret@host" is not a password to anybody but its author: refuse to guess.
-    if (colon == std::string_view::npos) {
-      return wrong(message,
-                   "the store address has a user but no password; write redis://:password@host or "
-                   "redis://user:password@host");
-    }
-    if (!percent_decode(login.substr(0, colon), out.user) ||
-        !percent_decode(login.substr(colon + 1), out.password)) {
-      return wrong(message, "user or password of the store address has a bad %-escape; write %25 for %");
-    }
-  }
+/// host[:port]
+Result<StoreServer> parse_server(std::string_view host, std::string& message) {
+  StoreServer out;
   std::string_view port;
   if (!host.empty() && host.front() == '[') {  // [IPv6]:port
     const size_t close = host.find(']');
@@ -136,11 +120,64 @@ Result<void> parse_authority(std::string_view rest, StoreUrl& out, std::string& 
     port = host.substr(colon + 1);
     host = host.substr(0, colon);
   }
-  if (host.empty()) return wrong(message, "the store address has no host; write redis://host:6379");
+  if (host.empty()) {
+    return wrong(message,
+                 "the store address lacks a host; write redis://host:6379, or several: "
+                 "redis://host1:6379,host2:6379");
+  }
   if (!port.empty() && (!parse_number(port, out.port) || out.port == 0)) {
     return wrong(message, fmt::format("\"{}\" in the store address is no port", port));
   }
   if (!percent_decode(host, out.host)) return wrong(message, "the host has a bad %-escape");
+  return out;
+}
+
+/// server[,server]...
+Result<void> parse_servers(std::string_view text, StoreUrl& out, std::string& message) {
+  for (;;) {
+    const std::string_view item = text.substr(0, text.find(','));
+    auto server = parse_server(item, message);
+    if (!server) return fail(server.error());
+    for (const StoreServer& other : out.servers) {
+      if (other.name() == server->name()) {
+        return wrong(message, fmt::format("the store address names {} twice", server->name()));
+      }
+    }
+    out.servers.push_back(std::move(*server));
+    if (out.servers.size() > kServersMax) {
+      return wrong(message, fmt::format("the store address names more than {} servers", kServersMax));
+    }
+    if (item.size() == text.size()) return {};
+    text.remove_prefix(item.size() + 1);
+  }
+}
+
+/// [user[:password]@]server[,server]...[/database]
+Result<void> parse_authority(std::string_view rest, StoreUrl& out, std::string& message) {
+  const std::string_view authority = rest.substr(0, rest.find('/'));
+  std::string_view database = rest.substr(std::min(rest.size(), authority.size() + 1));
+  std::string_view servers = authority;
+  if (const size_t at = authority.rfind('@'); at != std::string_view::npos) {
+    const std::string_view login = authority.substr(0, at);
+    servers = authority.substr(at + 1);
+    if (login.find('@') != std::string_view::npos) {
+      return wrong(message,
+                   "the store address has more than one @; write %40 for one in a password, and the login "
+                   "once, before the first server");
+    }
+    const size_t colon = login.find(':');
+    // "redis://secret@host" is not a password to anybody but its author: refuse to guess.
+    if (colon == std::string_view::npos) {
+      return wrong(message,
+                   "the store address has a user but no password; write redis://:password@host or "
+                   "redis://user:password@host");
+    }
+    if (!percent_decode(login.substr(0, colon), out.user) ||
+        !percent_decode(login.substr(colon + 1), out.password)) {
+      return wrong(message, "user or password of the store address has a bad %-escape; write %25 for %");
+    }
+  }
+  if (const auto ok = parse_servers(servers, out, message); !ok) return ok;
   if (!database.empty() && !parse_number(database, out.database)) {
     return wrong(message, fmt::format("\"{}\" in the store address is no database number", database));
   }
@@ -148,6 +185,11 @@ Result<void> parse_authority(std::string_view rest, StoreUrl& out, std::string& 
 }
 
 }  // namespace
+
+std::string StoreServer::name() const {
+  const bool brackets = host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", brackets ? "[" : "", host, brackets ? "]" : "", port);
+}
 
 Result<StoreUrl> parse_store_url(std::string_view url, std::string& message) {
   StoreUrl out;

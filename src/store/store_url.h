@@ -6,18 +6,27 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "contract/result.h"
 
 namespace shadowserve {
+
+/// One of the servers in an address.
+struct StoreServer {
+  std::string host;
+  uint16_t port = 6379;
+  /// "host:port", with brackets around a host that has colons of its own.
+  std::string name() const;
+};
 
 /// A parsed store address. Fields that the scheme does not have keep their defaults.
 struct StoreUrl {
   enum class Scheme : uint8_t { kMemory, kRocksdb, kRedis };
   Scheme scheme = Scheme::kMemory;
   std::string path;  ///< rocksdb: the folder
-  std::string user, password, host;
-  uint16_t port = 6379;
+  std::string user, password;
+  std::vector<StoreServer> servers;  ///< redis: one or more, all different
   uint32_t database = 0;
   uint64_t limit_bytes = 0;  ///< 0 = not given
   bool evict_fifo = false;

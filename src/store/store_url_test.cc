@@ -1,6 +1,7 @@
 // Store addresses: what is understood, and what the errors suggest.
 #include "store/store_url.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "store/record_store.h"
@@ -13,6 +14,13 @@ StoreUrl parsed(std::string_view url) {
   const auto out = parse_store_url(url, message);
   EXPECT_TRUE(out) << url << ": " << message;
   return out.value_or(StoreUrl{});
+}
+
+/// "host:port host:port"
+std::string names(const StoreUrl& url) {
+  std::string text;
+  for (const StoreServer& server : url.servers) text += (text.empty() ? "" : " ") + server.name();
+  return text;
 }
 
 std::string refused(std::string_view url) {
@@ -39,13 +47,25 @@ TEST(StoreUrl, UnderstandsRedis) {
   EXPECT_EQ(url.scheme, StoreUrl::Scheme::kRedis);
   EXPECT_EQ(url.user, "kv@host");
   EXPECT_EQ(url.password, "p:a/s%s");
-  EXPECT_EQ(url.host, "cache.example");
-  EXPECT_EQ(url.port, 7000);
+  EXPECT_EQ(names(url), "cache.example:7000");
   EXPECT_EQ(url.database, 3u);
-  EXPECT_EQ(parsed("REDIS://h").port, 6379);
+  EXPECT_EQ(names(parsed("REDIS://h")), "h:6379");
   EXPECT_EQ(parsed("redis://:secret@h/").password, "secret");
-  EXPECT_EQ(parsed("redis://[::1]:6380").host, "::1");
-  EXPECT_EQ(parsed("redis://[::1]:6380").port, 6380);
+  EXPECT_EQ(parsed("redis://[::1]:6380").servers.at(0).host, "::1");
+  EXPECT_EQ(parsed("redis://[::1]:6380").servers.at(0).port, 6380);
+}
+
+TEST(StoreUrl, UnderstandsSeveralServers) {
+  const StoreUrl url = parsed("redis://:a%2Cb@one,two:7000,[::1],[::1]:7000/3?rate=20gbit");
+  EXPECT_EQ(names(url), "one:6379 two:7000 [::1]:6379 [::1]:7000");
+  EXPECT_EQ(url.password, "a,b");
+  EXPECT_EQ(url.database, 3u);
+  EXPECT_EQ(url.rate_bits_per_s, 20'000'000'000u);
+  std::string many = "redis://h0";
+  for (int i = 1; i < 64; ++i) many += fmt::format(",h{}", i);
+  EXPECT_EQ(parsed(many).servers.size(), 64u);
+  EXPECT_NE(refused(many + ",h64").find("more than 64"), std::string::npos);
+  EXPECT_NE(refused("redis://one,two,one:6379").find("one:6379 twice"), std::string::npos);
 }
 
 TEST(StoreUrl, UnderstandsRates) {
@@ -100,6 +120,12 @@ TEST(StoreUrl, RefusesWhatItDoesNotUnderstand) {
                           "redis://h?rate=1.2.3gbit",
                           "redis://h?rate=nan",
                           "memory:?rate=1gbit",
+                          "redis://a,",
+                          "redis://,a",
+                          "redis://a,,b",
+                          "redis://a:1,b:0",
+                          "redis://a,b:x",
+                          "redis://u:p@a,u:p@b",
                           "redis://[::1",
                           "redis://[::1]x",
                           "memory:/x",
@@ -131,6 +157,9 @@ TEST(StoreUrl, DescribesAStoreWithoutItsPassword) {
   const auto store = open_store("redis://u:secret@127.0.0.1:1/2", message);
   ASSERT_TRUE(store) << message;
   EXPECT_EQ((*store)->describe(), "redis://127.0.0.1:1/2");
+  const auto several = open_store("redis://u:secret@127.0.0.1:1,[::1]:2/2?rate=2.5gbit", message);
+  ASSERT_TRUE(several) << message;
+  EXPECT_EQ((*several)->describe(), "redis://127.0.0.1:1,[::1]:2/2?rate=2.5gbit");
 }
 
 TEST(StoreUrl, SaysThatAHostDoesNotExist) {

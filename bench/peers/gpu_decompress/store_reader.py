@@ -1,7 +1,8 @@
 """Redis over plain sockets: chunks are received straight into pinned memory, which no client library offers.
 
 A chunk NAME is stored as pieces NAME:0, NAME:1, ... of PIECE_BYTES (Redis is slow at larger values), the last one shorter, and NAME
-itself, written last, holds the chunk's size in decimal digits: who finds it finds the pieces.
+itself, written last, holds the chunk's size in decimal digits: who finds it finds the pieces. Where there are several servers, all of a
+chunk lies on the one that its name's CRC falls to.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import itertools
 import socket
 import struct
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 
 PIECE_BYTES = 1 << 20
@@ -30,20 +32,44 @@ def pieces_of(name: str, chunk_bytes: int) -> Iterable[tuple[bytes, int]]:
         yield b"%b:%d" % (name.encode(), number), min(PIECE_BYTES, chunk_bytes - begin)
 
 
+def server_of(name: str, servers: int) -> int:
+    return zlib.crc32(name.encode()) % servers
+
+
 class StoreCommands:
     """Short questions, and saving. Connects when it has to; a failure closes the connection."""
+
+    def __init__(self, host: str, ports: Sequence[int]):
+        self._servers = [ServerCommands(host, port) for port in ports]
+
+    def chunk_sizes(self, names: Sequence[str]) -> list[int]:
+        """Sizes in bytes of the leading chunks that are stored, in one round trip a server. Raises OSError."""
+        found: dict[str, bytes | None] = {}
+        for number, server in enumerate(self._servers):
+            theirs = [name for name in names if server_of(name, len(self._servers)) == number]
+            found |= zip(theirs, server.values(theirs), strict=True)
+        return [int(size) for size in itertools.takewhile(lambda reply: reply is not None, (found[name] for name in names))]
+
+    def save(self, name: str, chunk: bytes) -> None:
+        """Raises OSError."""
+        self._servers[server_of(name, len(self._servers))].save(name, chunk)
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+class ServerCommands:
+    """The same of one server."""
 
     def __init__(self, host: str, port: int):
         self._address = (host, port)
         self._socket: socket.socket | None = None
 
-    def chunk_sizes(self, names: Sequence[str]) -> list[int]:
-        """Sizes in bytes of the leading chunks that are stored, in one round trip. Raises OSError."""
-        replies = self._ask([command(b"MGET", *(name.encode() for name in names))], values=len(names)) if names else []
-        return [int(size) for size in itertools.takewhile(lambda reply: reply is not None, replies)]
+    def values(self, names: Sequence[str]) -> list[bytes | None]:
+        return self._ask([command(b"MGET", *(name.encode() for name in names))], values=len(names)) if names else []
 
     def save(self, name: str, chunk: bytes) -> None:
-        """Raises OSError."""
         parts = [
             command(b"SET", piece, chunk[number * PIECE_BYTES :][:size])
             for number, (piece, size) in enumerate(pieces_of(name, len(chunk)))
@@ -128,10 +154,11 @@ class StoreReader:
     holds most of the time. The kernel's buffers receive meanwhile.
     """
 
-    def __init__(self, host: str, port: int, connections: int):
-        """As many chunks are asked for ahead as there are connections."""
-        self._address = (host, port)
-        self._count = connections
+    def __init__(self, host: str, ports: Sequence[int], connections: int):
+        """As many chunks are asked for ahead as there are connections: `connections`, or the next multiple of the servers."""
+        self._addresses = [(host, port) for port in ports]
+        self._each = -(-connections // len(ports))
+        self._count = self._each * len(ports)
         self._sockets: list[socket.socket] = []
 
     def begin(self, chunks: Sequence[tuple[str, int]], deadline_s: float) -> None:
@@ -139,6 +166,8 @@ class StoreReader:
         time.monotonic() at which to give up. REQUIRES that the chunks before were received, or reset(). Raises OSError."""
         self._connect()
         self._chunks = chunks
+        self._ways: list[socket.socket] = []  # of each chunk that was asked for; answers come in the order of questions
+        self._asked_of = [0] * len(self._addresses)
         self._next = 0
         self._deadline_s = deadline_s
         for number in range(min(len(chunks), self._count)):
@@ -147,7 +176,7 @@ class StoreReader:
     def receive(self, chunk: memoryview) -> None:
         """Fills `chunk` with the next chunk. Raises OSError: then only reset() is left to do."""
         name, _ = self._chunks[self._next]
-        self._receive_all(self._sockets[self._next % self._count], Expected(name, chunk))
+        self._receive_all(self._ways[self._next], Expected(name, chunk))
         if self._next + self._count < len(self._chunks):
             self._request(self._next + self._count)
         self._next += 1
@@ -161,7 +190,7 @@ class StoreReader:
 
     def _connect(self) -> None:
         while len(self._sockets) < self._count:
-            connected = socket.create_connection(self._address, COMMAND_TIMEOUT_S)
+            connected = socket.create_connection(self._addresses[len(self._sockets) // self._each], COMMAND_TIMEOUT_S)
             # No timeout of Python's: it would make the socket non-blocking, and MSG_WAITALL void.
             connected.settimeout(None)
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -170,7 +199,10 @@ class StoreReader:
 
     def _request(self, number: int) -> None:
         asked = b"".join(command(b"GET", piece) for piece, _ in pieces_of(*self._chunks[number]))
-        self._sockets[number % self._count].sendall(asked)
+        server = server_of(self._chunks[number][0], len(self._addresses))
+        self._ways.append(self._sockets[server * self._each + self._asked_of[server] % self._each])
+        self._asked_of[server] += 1
+        self._ways[number].sendall(asked)
 
     def _receive_all(self, source: socket.socket, expected: Expected) -> None:
         received = 0

@@ -1,6 +1,6 @@
 """GpuDecompressConnector: what vLLM 0.24 calls, in its scheduler and in its worker.
 
-kv_connector_extra_config: redis_host, redis_port (chunks are read there), write_port (lookups and saves go there), coder (one of
+kv_connector_extra_config: redis_host, redis_ports (chunks are read there), write_ports (lookups and saves go there; the same servers in the same order), coder (one of
 nvcomp.CODERS), chunk_tokens, prefix (names nothing but this bench's keys), connections, deadline_s.
 """
 
@@ -32,8 +32,8 @@ logger = init_logger("vllm.gpu_decompress")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    redis_port: int
-    write_port: int
+    redis_ports: list[int]
+    write_ports: list[int]
     redis_host: str = "127.0.0.1"
     coder: str = "ans"
     chunk_tokens: int = 256
@@ -52,7 +52,7 @@ class GpuDecompressConnector(KVConnectorBase_V1):
         self._shape = ChunkShape(
             len(self._layer_names), self._spec.num_kv_heads, self._spec.head_size, self._settings.chunk_tokens
         )
-        self._store = StoreCommands(self._settings.redis_host, self._settings.write_port)
+        self._store = StoreCommands(self._settings.redis_host, self._settings.write_ports)
         self._bad_pages: set[int] = set()
         self._loader: Loader | None = None
         if role == KVConnectorRole.SCHEDULER:
@@ -93,9 +93,9 @@ class GpuDecompressConnector(KVConnectorBase_V1):
         self._packer = ChunkPacker(self._shape, coder, pages)
         unpacker = ChunkUnpacker(self._shape, coder, pages, max(1, chunks_max))
         self._warm_up(unpacker, self._spec.block_size)
-        reader = StoreReader(self._settings.redis_host, self._settings.redis_port, self._settings.connections)
+        reader = StoreReader(self._settings.redis_host, self._settings.redis_ports, self._settings.connections)
         self._loader = Loader(unpacker, reader, logger, pages.device, self._settings.deadline_s)
-        logger.info("Prefixes come from Redis on port %d, %s on the GPU: %s", self._settings.redis_port, coder.name, self._shape)
+        logger.info("Prefixes come from Redis on ports %s, %s on the GPU: %s", self._settings.redis_ports, coder.name, self._shape)
 
     def _warm_up(self, unpacker: ChunkUnpacker, page_tokens: int) -> None:
         """Kernels are compiled and loaded now, by a chunk of zeros (any symbols, all scales zero) for pages nobody uses yet."""
