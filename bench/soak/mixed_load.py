@@ -160,21 +160,20 @@ def main() -> int:
 
 
 def run(chosen: argparse.Namespace) -> dict:
-    computing = concurrent.futures.ThreadPoolExecutor(1).submit(Answers.computed_by_another_process, chosen.model, chosen.prompts, OUTPUTS[1])
-    world = World(pathlib.Path(tempfile.mkdtemp(prefix="mixed-load-")), chosen.plane_cores)
-    world.link(None, engines=0)
     seconds = chosen.minutes * 60
-    with load_of(chosen, computing, world.socket) as (soak, llm):
-        samples = []
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
-            soak.run(min(chosen.sample_seconds, until_s - time.monotonic()))
-            samples.append(memory(chosen.device, world.plane_pid()))
-            print(f"{seconds - until_s + time.monotonic():.0f} s: {soak.counts}, {world.moved()}, MiB {samples[-1]}", flush=True)
-        soak.drain()
-        preempted = preemptions(llm)
-    moved = world.moved()
-    world.close()
+    with contextlib.closing(World(pathlib.Path(tempfile.mkdtemp(prefix="mixed-load-")), chosen.plane_cores)) as world:
+        world.link(None, engines=0)
+        computing = concurrent.futures.ThreadPoolExecutor(1).submit(Answers.computed_by_another_process, chosen.model, chosen.prompts, OUTPUTS[1])
+        with load_of(chosen, computing, world.socket) as (soak, llm):
+            samples = []
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s:
+                soak.run(min(chosen.sample_seconds, until_s - time.monotonic()))
+                samples.append(memory(chosen.device, world.plane_pid()))
+                print(f"{seconds - until_s + time.monotonic():.0f} s: {soak.counts}, {world.moved()}, MiB {samples[-1]}", flush=True)
+            soak.drain()
+            preempted = preemptions(llm)
+        moved = world.moved()
     result = {
         "minutes": chosen.minutes, "direct_pages": chosen.direct_pages, **soak.counts, "preemptions": preempted, "moved": moved,
         "left": departures(soak.gaps, soak.counts["ended"]), **without_connector(chosen, computing, seconds),
