@@ -58,10 +58,8 @@ StoreServer target(const std::string& text) {
   if (!url) throw StartError("--to: " + message);
   const bool bare =
       url->user.empty() && url->password.empty() && url->database == 0 && url->rate_bits_per_s == 0;
-  const bool redis = url->scheme == StoreUrl::Scheme::kRedis;
-  if (redis && url->servers.size() > 1)
-    throw StartError("--to: a relay stands beside one server; start one for each");
-  if (!redis || !bare) {
+  if (url->servers.size() > 1) throw StartError("--to: a relay stands beside one server; start one for each");
+  if (url->scheme != StoreUrl::Scheme::kRedis || !bare) {
     throw StartError(
         "--to takes redis://host:port and nothing else: login, database and rate belong to the data plane's "
         "--store");

@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "contract/check.h"
+#include "world/stream.h"
 
 namespace shadowserve {
 namespace {
@@ -67,10 +68,7 @@ NetworkGate::~NetworkGate() {
   }
 }
 
-std::string NetworkGate::address() const {
-  const bool brackets = listen_.host.find(':') != std::string::npos;
-  return fmt::format("tls://{}{}{}:{}", brackets ? "[" : "", listen_.host, brackets ? "]" : "", port_);
-}
+std::string NetworkGate::address() const { return "tls://" + host_and_port(listen_.host, port_); }
 
 void NetworkGate::run() {
   pthread_setname_np(pthread_self(), "ss-gate");

@@ -28,7 +28,6 @@ Result<std::unique_ptr<StoreBackend>> open_redis_servers(const StoreUrl& address
   options.password = address.password;
   options.database = address.database;
   options.make_stream = std::move(make_stream);
-  options.rate_bits_per_s = address.rate_bits_per_s;
   // One link leads to all of them.
   if (address.rate_bits_per_s != 0) options.bucket = std::make_shared<RateBucket>(address.rate_bits_per_s);
   std::vector<NamedBackend> servers;

@@ -32,8 +32,8 @@ RedisDial::RedisDial(std::shared_ptr<const RedisTarget> target, StoreWake& wake,
     : target_(std::move(target)), wake_(wake), reader_(reader) {
   const auto& make = target_->options.make_stream;
   stream_ = make ? make() : std::make_unique<TcpStream>();
-  if (target_->bucket) {
-    stream_ = std::make_unique<ThrottledStream>(std::move(stream_), target_->bucket, clock);
+  if (const auto& bucket = target_->options.bucket) {
+    stream_ = std::make_unique<ThrottledStream>(std::move(stream_), bucket, clock);
   }
 }
 

@@ -20,8 +20,7 @@ struct RedisTarget {
   std::vector<StreamAddress> addresses;
   std::string greeting;  ///< AUTH, SELECT, PING as far as needed
   uint32_t greeting_replies = 0;
-  std::string name;                    ///< redis://host:port/db, without the login
-  std::shared_ptr<RateBucket> bucket;  ///< of all connections together; null: no limit
+  std::string name;  ///< redis://host:port/db, without the login
 };
 
 /// Lets one line through every few seconds, and counts the others.

@@ -30,8 +30,9 @@ class RedisBackend final : public StoreBackend {
   }
   Usage usage() const override { return {}; }
   std::string describe() const override {
-    const uint64_t rate = target_->options.rate_bits_per_s;
-    return rate == 0 ? target_->name : fmt::format("{}?rate={}", target_->name, format_bit_rate(rate));
+    const auto& bucket = target_->options.bucket;
+    return bucket ? fmt::format("{}?rate={}", target_->name, format_bit_rate(bucket->bits_per_s()))
+                  : target_->name;
   }
 
  private:
@@ -47,15 +48,10 @@ Result<std::unique_ptr<StoreBackend>> open_redis_store(const RedisOptions& optio
   }
   auto target = std::make_shared<RedisTarget>();
   target->options = options;
-  target->bucket = options.bucket;
-  if (options.rate_bits_per_s != 0 && !target->bucket) {
-    target->bucket = std::make_shared<RateBucket>(options.rate_bits_per_s);
-  }
   auto addresses = resolve_stream(options.host, options.port, message);
   if (!addresses) return fail(addresses.error());
   target->addresses = std::move(*addresses);
-  target->name =
-      fmt::format("redis://{}/{}", StoreServer{options.host, options.port}.name(), options.database);
+  target->name = fmt::format("redis://{}/{}", host_and_port(options.host, options.port), options.database);
   if (!options.user.empty()) {
     add_command(*target, {"AUTH", options.user, options.password});
   } else if (!options.password.empty()) {

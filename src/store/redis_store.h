@@ -16,8 +16,8 @@ struct RedisOptions {
   std::string user;      ///< empty: the server's default user
   std::string password;  ///< empty: no AUTH is sent
   uint32_t database = 0;
-  uint64_t rate_bits_per_s = 0;        ///< all clients together receive no faster; 0: no limit
-  std::shared_ptr<RateBucket> bucket;  ///< of that rate, for stores that share a link; empty: one of its own
+  std::shared_ptr<RateBucket>
+      bucket;  ///< all clients of all stores that share it receive no faster; null: no limit
   uint64_t connect_ns_max = 1'000'000'000;  ///< until a new connection has answered the greeting
   /// No byte for this long while an answer is overdue means that the server is gone, though TCP does not
   /// know.

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <vector>
 
+#include "world/stream.h"
+
 namespace shadowserve {
 namespace {
 
@@ -186,10 +188,7 @@ Result<void> parse_authority(std::string_view rest, StoreUrl& out, std::string& 
 
 }  // namespace
 
-std::string StoreServer::name() const {
-  const bool brackets = host.find(':') != std::string::npos;
-  return fmt::format("{}{}{}:{}", brackets ? "[" : "", host, brackets ? "]" : "", port);
-}
+std::string StoreServer::name() const { return host_and_port(host, port); }
 
 Result<StoreUrl> parse_store_url(std::string_view url, std::string& message) {
   StoreUrl out;

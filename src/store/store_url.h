@@ -16,7 +16,7 @@ namespace shadowserve {
 struct StoreServer {
   std::string host;
   uint16_t port = 6379;
-  /// "host:port", with brackets around a host that has colons of its own.
+  /// What placement and people go by, see host_and_port().
   std::string name() const;
 };
 

@@ -1,6 +1,7 @@
 // TCP sockets, never blocking.
 #include "world/stream.h"
 
+#include <fmt/format.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +15,11 @@
 #include "contract/check.h"
 
 namespace shadowserve {
+
+std::string host_and_port(std::string_view host, uint16_t port) {
+  const bool brackets = host.find(':') != std::string_view::npos;
+  return fmt::format("{}{}{}:{}", brackets ? "[" : "", host, brackets ? "]" : "", port);
+}
 
 Result<std::vector<StreamAddress>> resolve_stream(const std::string& host, uint16_t port,
                                                   std::string& message) {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "contract/result.h"
@@ -22,6 +23,9 @@ struct StreamAddress {
   sockaddr_storage address{};
   socklen_t size = 0;
 };
+
+/// "host:port", with brackets around a host that has colons of its own: for addresses and people.
+std::string host_and_port(std::string_view host, uint16_t port);
 
 /// Looks a host name or address up. Blocks and allocates: call it at start. kConfig with a sentence in
 /// `message` when the name does not exist, kSystem when it could not be looked up.

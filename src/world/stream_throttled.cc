@@ -18,7 +18,7 @@ constexpr uint64_t kQuantumBytesMax = 64u << 10;
 
 }  // namespace
 
-RateBucket::RateBucket(uint64_t bits_per_s) {
+RateBucket::RateBucket(uint64_t bits_per_s) : bits_per_s_(bits_per_s) {
   SS_CHECK(bits_per_s > 0 && bits_per_s <= kRateMax, "rates are checked where they are read");
   const double bytes_per_ns = static_cast<double>(bits_per_s) / 8e9;
   ticks_per_byte_ = static_cast<double>(kTicksPerNs) / bytes_per_ns;

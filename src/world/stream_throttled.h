@@ -21,6 +21,7 @@ class RateBucket {
 
   /// REQUIRES 0 < bits_per_s <= kRateMax. Full at first.
   explicit RateBucket(uint64_t bits_per_s);
+  uint64_t bits_per_s() const { return bits_per_s_; }
 
   /// Takes up to `wanted` bytes out of the bucket and returns how many. 0 = not enough to be worth a call;
   /// then next_ns() says when there is.
@@ -33,6 +34,7 @@ class RateBucket {
   static constexpr uint64_t kTicksPerNs = 64;  // finer than any rate needs, and 9 years fit
   uint64_t ticks(size_t bytes) const;
 
+  uint64_t bits_per_s_;
   double ticks_per_byte_;
   uint64_t burst_ticks_;
   size_t quantum_bytes_;              // less is not handed out, unless less is wanted
