@@ -2,6 +2,8 @@
 
     python bench/soak/mixed_load.py --model FOLDER --minutes 30 --out FILE.json [--device cuda]
 
+The same command goes on where FILE ends, with a new engine and data plane: what has been shown counts, however it was stopped.
+
 Needs vLLM, `shadowserve` and `redis-server` on the PATH, and a model whose weights are not random noise alone: answers of one that
 knows nothing hang on rounding (tools/models/tiny_llama.py makes one that is fine). An engine of its own computes the answers, while the one
 under test starts. That has too few pages for its load, fetches and saves with profile `raw`; and for comparison one without a connector has the
@@ -14,7 +16,6 @@ import argparse
 import concurrent.futures
 import contextlib
 import json
-import math
 import pathlib
 import random
 import subprocess
@@ -28,13 +29,14 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "headline")]
 from answers import Answers, gap_where_it_leaves  # noqa: E402
 from engine_client import Client  # noqa: E402
 from headline_world import World  # noqa: E402
+from soak_result import SoakResult, departures  # noqa: E402
 
 IN_FLIGHT = 24
 OUTPUTS = (4, 48)  # least and most tokens of an answer
 ABORTED = 0.15  # of all requests, at a random moment
-GAPS = (0, 0.1, 0.3)  # nats
 DIRECT_PAGES = {"auto": None, "yes": True, "no": False}
 COMPARED_SHARE, COMPARED_MAX_S = 0.2, 120  # of the time, for the engine without a connector
+SETTINGS = ("model", "device", "prompts", "pages_mib", "direct_pages")  # what runs of one file have in common
 
 
 def open_engine(chosen: argparse.Namespace, socket: str | None):
@@ -62,9 +64,13 @@ class Soak:
         self._answers = answers
         self._random = random.Random(seed)
         self._open: dict[str, tuple[int, float]] = {}  # request -> its prompt, and when it is aborted (seconds; inf: never)
-        self.counts = {"sent": 0, "ended": 0, "aborted": 0}
-        self.gaps: list[float] = []  # nats by which the computed token was ahead, of answers that left
-        self.control_gaps: list[float] = []  # the same, compared with another prompt's answer
+        self._counts = {"sent": 0, "ended": 0, "aborted": 0}
+        self._gaps: list[float] = []  # nats by which the computed token was ahead, of answers that left
+        self._control_gaps: list[float] = []  # the same, compared with another prompt's answer
+
+    def seen(self) -> dict:
+        """So far, as a run of SoakResult has it."""
+        return self._counts | {"left": departures(self._gaps), "left_control": departures(self._control_gaps)}
 
     def run(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
@@ -85,7 +91,7 @@ class Soak:
             self._client.abort({name})
             self._client.forget(name)
             del self._open[name]
-            self.counts["aborted"] += 1
+            self._counts["aborted"] += 1
         for name in self._client.step():
             if name in self._open:
                 self._check(name, self._open.pop(name)[0])
@@ -95,20 +101,15 @@ class Soak:
         name = self._client.send(self._answers.prompt(number), self._random.randint(*OUTPUTS))
         abort_s = time.monotonic() + self._random.uniform(0, 1) if self._random.random() < ABORTED else float("inf")
         self._open[name] = number, abort_s
-        self.counts["sent"] += 1
+        self._counts["sent"] += 1
 
     def _check(self, name: str, number: int) -> None:
         tokens = self._client.answers[name]
-        self.counts["ended"] += 1
-        for against, gaps in ((number, self.gaps), ((number + 1) % len(self._answers), self.control_gaps)):
+        self._counts["ended"] += 1
+        for against, gaps in ((number, self._gaps), ((number + 1) % len(self._answers), self._control_gaps)):
             if (gap := gap_where_it_leaves(tokens, self._answers.computed(against))) is not None:
                 gaps.append(gap)
         self._client.forget(name)
-
-
-def departures(gaps: list[float], ended: int) -> dict[str, float]:
-    """Shares of answers that left the computed ones at tokens ahead by more than so many nats."""
-    return {f"over {least:g} nats": sum(gap > least for gap in gaps) / max(1, ended) for least in GAPS}
 
 
 def preemptions(llm) -> int:
@@ -116,7 +117,7 @@ def preemptions(llm) -> int:
 
 
 def memory(device: str, plane_pid: int) -> dict[str, float]:
-    """MiB: free on the GPU, resident here and in the data plane, locked by the data plane."""
+    """MiB: taken on the GPU, resident here and in the data plane, locked by the data plane."""
 
     def status(pid: str, field: str) -> float:
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -130,94 +131,95 @@ def memory(device: str, plane_pid: int) -> dict[str, float]:
     return taken
 
 
-def grew(samples: list[dict]) -> list[str]:
-    """What was larger in all of the last quarter than ever in the second, by more than 64 MiB and 2 %."""
-    quarter = max(1, len(samples) // 4)
-    before, after = samples[quarter : 2 * quarter], samples[-quarter:]
-    return [
-        name for name in samples[0]
-        if before and min(each[name] for each in after) > max(each[name] for each in before) * 1.02 + 64
-    ]  # fmt: skip
-
-
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--model", required=True)
-    arguments.add_argument("--out", type=pathlib.Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=30)
+    arguments.add_argument("--out", type=pathlib.Path, required=True, help="result; one of an earlier run is continued")
+    arguments.add_argument("--minutes", type=float, default=30, help="of load, in all runs together (default: %(default)s)")
     arguments.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     arguments.add_argument("--prompts", type=int, default=64)
-    arguments.add_argument("--pages-mib", type=int, default=96, help="KV cache: so small that requests are preempted")
-    arguments.add_argument("--plane-cores", default="10-13")
+    arguments.add_argument("--pages-mib", type=int, default=96, help="KV cache: so small that requests are preempted (default: %(default)s)")
+    arguments.add_argument("--plane-cores", default="10-13", help="of the data plane, which the bench itself must be allowed to use")
     arguments.add_argument("--direct-pages", choices=DIRECT_PAGES, default="auto", help="whether parts are copied straight into pages on a GPU")
     arguments.add_argument("--compared", type=pathlib.Path, help="result of an earlier run: its engine without a connector is what this one is compared with")
     arguments.add_argument("--sample-seconds", type=float, default=10)
     chosen = arguments.parse_args()
-    result = run(chosen)
-    chosen.out.write_text(json.dumps(result, indent=1))
-    print(json.dumps({name: value for name, value in result.items() if name != "samples"}, indent=1))
-    return 0 if not result["failures"] else 1
+    try:
+        result = SoakResult.continued(chosen.out, {name: getattr(chosen, name) for name in SETTINGS})
+    except ValueError as error:
+        arguments.error(str(error))
+    try:
+        run(chosen, result)
+    except KeyboardInterrupt:
+        print(f"\nstopped; {chosen.out} holds {result.seconds() / 60:.1f} minutes, and the same command goes on from there", file=sys.stderr)
+        return 130
+    print(json.dumps({name: value for name, value in result.as_json().items() if name != "runs"}, indent=1))
+    return 0 if not result.failures() else 1
 
 
-def run(chosen: argparse.Namespace) -> dict:
-    seconds = chosen.minutes * 60
+def run(chosen: argparse.Namespace, result: SoakResult) -> None:
+    if result.compared is None and chosen.compared:
+        result.compared = compared_by(chosen.compared)
+    seconds = chosen.minutes * 60 - result.seconds()
+    if seconds <= 0 and result.compared:
+        return
     with contextlib.closing(World(pathlib.Path(tempfile.mkdtemp(prefix="mixed-load-")), chosen.plane_cores)) as world:
         world.link(None, engines=0)
         computing = concurrent.futures.ThreadPoolExecutor(1).submit(Answers.computed_by_another_process, chosen.model, chosen.prompts, OUTPUTS[1])
-        with load_of(chosen, computing, world.socket) as (soak, llm):
-            samples = []
-            until_s = time.monotonic() + seconds
-            while time.monotonic() < until_s:
-                soak.run(min(chosen.sample_seconds, until_s - time.monotonic()))
-                samples.append(memory(chosen.device, world.plane_pid()))
-                print(f"{seconds - until_s + time.monotonic():.0f} s: {soak.counts}, {world.moved()}, MiB {samples[-1]}", flush=True)
-            soak.drain()
-            preempted = preemptions(llm)
-        moved = world.moved()
-    result = {
-        "minutes": chosen.minutes, "direct_pages": chosen.direct_pages, **soak.counts, "preemptions": preempted, "moved": moved,
-        "left": departures(soak.gaps, soak.counts["ended"]), **without_connector(chosen, computing, seconds),
-        "left_control": departures(soak.control_gaps, soak.counts["ended"]),
-        "memory_first": samples[0], "memory_last": samples[-1], "samples": samples,
-    }  # fmt: skip
-    return result | {"failures": failures(result)}
+        if seconds > 0:
+            with_connector(chosen, world, computing, seconds, result)
+    if result.compared is None:
+        result.compared = without_connector(chosen, computing)
+        result.write(chosen.out)
 
 
-def without_connector(chosen: argparse.Namespace, computing: concurrent.futures.Future, seconds: float) -> dict:
+def with_connector(chosen: argparse.Namespace, world: World, computing: concurrent.futures.Future, seconds: float, result: SoakResult) -> None:
+    """`seconds` of load, the result written at each sample."""
+    with load_of(chosen, computing, world.socket, seed=1 + len(result.runs)) as (soak, llm):
+        samples = []
+
+        def sample(passed_s: float) -> None:
+            samples.append(memory(chosen.device, world.plane_pid()))
+            done = {"seconds": passed_s, **soak.seen(), "preemptions": preemptions(llm), "moved": world.moved(), "samples": samples}
+            result.runs[before:] = [done]
+            result.write(chosen.out)
+            print(f"{passed_s:.0f} s: {done | {'samples': samples[-1]}}", flush=True)
+
+        before = len(result.runs)
+        began_s = time.monotonic()
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            soak.run(min(chosen.sample_seconds, seconds - passed_s))
+            sample(time.monotonic() - began_s)
+        soak.drain()
+        sample(time.monotonic() - began_s)
+
+
+def without_connector(chosen: argparse.Namespace, computing: concurrent.futures.Future) -> dict:
     """How often answers leave the computed ones where nothing is fetched."""
+    with load_of(chosen, computing, None, seed=1) as (soak, _):
+        soak.run(min(chosen.minutes * 60 * COMPARED_SHARE, COMPARED_MAX_S))
+        soak.drain()
+        seen = soak.seen()
+    shares = {name: count / max(1, seen["ended"]) for name, count in seen["left"].items()}
+    return {"left_without_connector": shares, "ended_without_connector": seen["ended"]}
+
+
+def compared_by(file: pathlib.Path) -> dict:
+    earlier = json.loads(file.read_text())
     names = ("left_without_connector", "ended_without_connector")
-    if chosen.compared:
-        earlier = json.loads(chosen.compared.read_text())
-        return {name: earlier[name] for name in names} | {"compared_with": f"an earlier run of {earlier['minutes']:g} minutes"}
-    with load_of(chosen, computing, None) as (compared, _):
-        compared.run(min(seconds * COMPARED_SHARE, COMPARED_MAX_S))
-        compared.drain()
-    return dict(zip(names, (departures(compared.gaps, compared.counts["ended"]), compared.counts["ended"]), strict=True))
+    if any(name not in earlier for name in names):
+        raise SystemExit(f"{file} has no engine without a connector: name another --compared, or none")
+    return {name: earlier[name] for name in names} | {"compared_with": file.name}
 
 
 @contextlib.contextmanager
-def load_of(chosen: argparse.Namespace, computing: concurrent.futures.Future, socket: str | None):
+def load_of(chosen: argparse.Namespace, computing: concurrent.futures.Future, socket: str | None, seed: int):
     """`computing` ends with the answers; the engine starts meanwhile."""
     llm = open_engine(chosen, socket)
     try:
-        yield Soak(Client(llm), computing.result(), seed=1), llm
+        yield Soak(Client(llm), computing.result(), seed), llm
     finally:
         llm.llm_engine.engine_core.shutdown()
-
-
-def failures(result: dict) -> list[str]:
-    """What must not be. A share may differ by three times its own noise."""
-    found = [f"{name} kept growing" for name in grew(result["samples"])]
-    for name, share in result["left"].items():
-        other = result["left_without_connector"][name]
-        noise = 3 * math.sqrt(max(other, 1 / result["ended_without_connector"]) / min(result["ended"], result["ended_without_connector"]))
-        if share > other + noise:
-            found.append(f"{share:.3f} of the answers left the computed ones {name}, without fetching {other:.3f}")
-    if (control := result["left_control"][f"over {GAPS[0]} nats"]) < 0.9:
-        found.append(f"only {control:.2f} of another prompt's answers leave the computed ones: the comparison sees nothing")
-    if not result["moved"]["fetched"]:
-        found.append("nothing was fetched: the KV cache holds all prompts (--pages-mib, or more --prompts)")
-    return found
 
 
 if __name__ == "__main__":

@@ -104,7 +104,11 @@ TEST_F(ManyServers, DoNotWaitForOneThatHangs) {
     if (server_of(i) != 2) EXPECT_EQ(trial.wait(i).error, Error::kNone) << i;
   }
   EXPECT_EQ(trial.store().in_flight(), stuck.size()) << "the others have not waited for these";
-  for (const uint64_t i : stuck) EXPECT_EQ(trial.wait(i).error, Error::kDeadline) << i;
+  for (const uint64_t i : stuck) {
+    // The first one's deadline may find the server gone, and end those whose deadlines are a little later.
+    const Error error = trial.wait(i).error;
+    EXPECT_TRUE(error == Error::kDeadline || error == Error::kStoreDown) << i << ": " << error_name(error);
+  }
   servers_[2].signal(SIGCONT);
   EXPECT_EQ(trial.twice(), 0u);
   EXPECT_EQ(trial.store().in_flight(), 0u);
